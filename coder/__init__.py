@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DeepSeek-Coder in JAX: data functions, model, training, evaluation."""

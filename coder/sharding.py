@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How arrays lie on the devices: one table from logical axes to mesh axes.
+
+The mesh is explicit (`jax.sharding.AxisType.Explicit`): the sharding of an array is a part of its type, and jax
+rejects an operation whose result could lie in two ways. `batch`, say, is the logical axis that every device group
+of `data`, `fsdp` and `expert` holds a part of. Another strategy is another table.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+from jax.sharding import AxisType, Mesh
+from jax.sharding import PartitionSpec as P
+
+MESH_AXES = ("data", "fsdp", "expert", "tensor")
+
+RULES: dict[str, str | tuple[str, ...]] = {
+    "batch": ("data", "fsdp", "expert"),
+    "embed": "fsdp",
+    "heads": "tensor",
+    "kv_heads": "tensor",
+    "mlp": "tensor",
+    "vocab": "tensor",
+    "expert": "expert",
+}
+
+
+def make_mesh(
+    fsdp: int = 1, expert: int = 1, tensor: int = 1, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+    """A mesh over all `devices`; those that no other axis takes are data-parallel.
+
+    Raises:
+        ValueError: fsdp * expert * tensor does not divide the number of devices.
+    """
+    devices = jax.devices() if devices is None else devices
+    inner = fsdp * expert * tensor
+    if inner < 1 or len(devices) % inner:
+        raise ValueError(
+            f"fsdp={fsdp} * expert={expert} * tensor={tensor} does not divide {len(devices)} devices"
+        )
+    shape = (len(devices) // inner, fsdp, expert, tensor)
+    return jax.make_mesh(shape, MESH_AXES, (AxisType.Explicit,) * len(shape), devices=devices)
+
+
+def spec(*logical: str | None) -> P | None:
+    """Where an array with these logical axes lies; None (anywhere) outside of `jax.set_mesh`.
+
+    Raises:
+        KeyError: an axis is not in `RULES`.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return None
+    return P(*(axis if axis is None else RULES[axis] for axis in logical))
+
+
+def per_device(
+    function: Callable, in_axes: Sequence[tuple[str | None, ...]], out_axes: tuple[str | None, ...]
+) -> Callable:
+    """`function` run by every device on its own part of the arguments, whose logical axes `in_axes` tells.
+
+    For operations that never look across the sharded axes, such as attention over batch and heads.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return function
+    in_specs = tuple(spec(*axes) for axes in in_axes)
+    return jax.shard_map(function, in_specs=in_specs, out_specs=spec(*out_axes), check_vma=False)
