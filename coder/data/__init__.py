@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From repositories to packed examples: pure functions, without jax, flax or Beam (the loader, which feeds jax, excepted)."""
+"""From repositories to packed examples: pure functions, neither jax (but for loader) nor Beam."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The languages of the corpus: by which names their files go, and how the path comment above a file is written."""
+"""The languages of the corpus: the names their files go by, and the path comment above a file."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 class Language:
     """How to recognise a file of a language, and its line comment.
 
-    The extensions are linguist's (`languages.yml`), less those that another language claims more often. A `.h` file is
-    C, as linguist says without reading it.
+    The extensions are linguist's (`languages.yml`), less those that another language claims more
+    often. A `.h` file is C, which is linguist's answer when it does not read the file.
     """
 
     extensions: tuple[str, ...]
     """Lower case, with the dot."""
     comment: tuple[str, str]
-    """What stands before and after a one-line comment. JSON has no comments; `//` is what its dialects use."""
+    """What stands before and after a one-line comment; JSON, without comments, gets `//`."""
     file_names: tuple[str, ...] = ()
     """Whole file names, for files without a telling extension."""
 
@@ -44,7 +44,7 @@ _BY_FILE_NAME = {
 
 
 def language_of(path: str) -> str | None:
-    """The language of a file by its name alone (`/` separates folders); None when it is none of the corpus."""
+    """The language of a file by its name alone (`/` between folders); None: none of the corpus."""
     name = path.rpartition("/")[2]
     if name in _BY_FILE_NAME:
         return _BY_FILE_NAME[name]
@@ -55,8 +55,8 @@ def language_of(path: str) -> str | None:
 def path_header(path: str, language: str) -> str:
     """The path as a one-line comment of `language`, with its line break.
 
-    Whatever the path holds, the header stays one comment: unprintable characters (line breaks among them) become
-    U+FFFD, and `-->` is opened up where it would end the comment.
+    Whatever the path holds, the header stays one comment: unprintable characters (line breaks
+    among them) become U+FFFD, and `-->` is opened up where it would end the comment.
 
     Raises:
         KeyError: the language is none of `LANGUAGES`.

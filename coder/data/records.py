@@ -50,7 +50,7 @@ class DocumentFile:
 
 @dataclass(frozen=True)
 class Document:
-    """The files of one connected component of a repository, in the order in which a model reads them."""
+    """The files of one connected component of a repository, in the order a model reads them."""
 
     id: str
     """`<repository>#<smallest path of the component>`."""
@@ -62,7 +62,7 @@ class Document:
     files: tuple[DocumentFile, ...]
 
     def file_text(self, number: int) -> str:
-        """File `number` under its path comment; ends with a line break, so that the next file starts a line."""
+        """File `number` under its path comment; ends with a line break, for the next to follow."""
         file = self.files[number]
         end = "" if file.text.endswith("\n") else "\n"
         return path_header(file.path, file.language) + file.text + end
@@ -72,7 +72,7 @@ class Document:
         return "".join(self.file_text(number) for number in range(len(self.files)))
 
     def encode(self) -> bytes:
-        """The document as a `tf.train.Example`: one value for a field of the document, a list for one of its files."""
+        """The document as a `tf.train.Example`; fields of its files are lists, a value each."""
         return encode_example(
             {
                 "id": self.id.encode(),
@@ -115,7 +115,7 @@ class Document:
 
 
 def stable_hash(seed: int, *parts: str) -> int:
-    """A number below 2**64 that depends on nothing but its arguments: the same on every machine and in every run."""
+    """A number below 2**64 that depends on its arguments alone: the same in every run, anywhere."""
     digest = hashlib.blake2b(seed.to_bytes(16, "little", signed=True), digest_size=8)
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
@@ -125,8 +125,8 @@ def stable_hash(seed: int, *parts: str) -> int:
 
 
 def stable_rng(seed: int, *parts: str) -> random.Random:
-    """A generator for the thing that `parts` name; every random choice about the data is drawn from one of these.
+    """A generator for the thing that `parts` name; all random choices about data come from these.
 
-    So the choice depends neither on the order in which workers come to it nor on how many of them there are.
+    So a choice depends neither on the order in which workers come to it nor on their number.
     """
     return random.Random(stable_hash(seed, *parts))

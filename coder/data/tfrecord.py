@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """TFRecord shards and `tf.train.Example` records, without TensorFlow.
 
-A shard is a sequence of frames: the length of the record (uint64, little endian), its masked CRC-32C (uint32), the
-record, its masked CRC-32C (uint32); see `tensorflow/core/lib/io/record_writer.h`. Every check sum is verified on reading.
+A shard is a sequence of frames: the length of the record (uint64, little endian), its masked
+CRC-32C (uint32), the record, its masked CRC-32C (uint32); `tensorflow/core/lib/io/record_writer.h`.
+Every check sum is verified on reading.
 """
 
 import mmap
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import google_crc32c
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 Feature = bytes | int | float | Sequence[bytes] | Sequence[int] | Sequence[float]
 
@@ -26,61 +27,47 @@ _LIST_OF_TYPE = {bytes: "bytes_list", float: "float_list", int: "int64_list"}
 
 
 class CorruptRecordError(ValueError):
-    """A record that is cut off or fails its check sum; the message names file, record number and byte offset."""
+    """A record that is cut off or fails a check sum; names file, record number and byte offset."""
 
     def __init__(
         self, path: str | os.PathLike[str], record: int, offset: int, problem: str
     ) -> None:
-        """Describes record number `record` (from 0), whose frame starts at byte `offset` of `path`."""
-        super().__init__(
-            f"{os.fspath(path)}: record {record} at byte {offset}: {problem}; write this file again from its source"
-        )
+        """Says what is wrong with record number `record`, framed from byte `offset` of `path`."""
         self.path, self.record, self.offset, self.problem = os.fspath(path), record, offset, problem
+        where = f"{self.path}: record {record} at byte {offset}"
+        super().__init__(f"{where}: {problem}; write this file again from its source")
 
     def __reduce__(self) -> tuple[type, tuple[str, int, int, str]]:
         """Pickles by its parts, so that the error survives the way back from a worker process."""
         return CorruptRecordError, (self.path, self.record, self.offset, self.problem)
 
 
+_SCHEMA = """
+name: "example.proto" package: "tensorflow" syntax: "proto3"
+message_type { name: "BytesList"
+  field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
+message_type { name: "FloatList"
+  field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
+message_type { name: "Int64List"
+  field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
+message_type { name: "Feature" oneof_decl { name: "kind" }
+  field { name: "bytes_list" number: 1 type_name: "BytesList" oneof_index: 0 }
+  field { name: "float_list" number: 2 type_name: "FloatList" oneof_index: 0 }
+  field { name: "int64_list" number: 3 type_name: "Int64List" oneof_index: 0 } }
+message_type { name: "Features"
+  field { name: "feature" number: 1 label: LABEL_REPEATED type_name: "FeatureEntry" }
+  nested_type { name: "FeatureEntry" options { map_entry: true }
+    field { name: "key" number: 1 type: TYPE_STRING }
+    field { name: "value" number: 2 type_name: "Feature" } } }
+message_type { name: "Example"
+  field { name: "features" number: 1 type_name: "Features" } }
+"""
+
+
 def _example_class() -> type[Any]:
-    """The message class `tf.train.Example`, in a descriptor pool of its own: TensorFlow may be loaded beside it."""
-    kinds = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(
-        name="example.proto", package="tensorflow", syntax="proto3"
-    )
-
-    def message(name: str) -> Any:
-        return file.message_type.add(name=name)
-
-    def field(
-        owner: Any, name: str, number: int, kind: int, type_name: str = "", repeated: bool = False
-    ) -> Any:
-        label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
-        added = owner.field.add(name=name, number=number, type=kind, label=label)
-        if type_name:
-            added.type_name = f".tensorflow.{type_name}"
-        return added
-
-    for name, kind in (
-        ("Bytes", kinds.TYPE_BYTES),
-        ("Float", kinds.TYPE_FLOAT),
-        ("Int64", kinds.TYPE_INT64),
-    ):
-        field(message(f"{name}List"), "value", 1, kind, repeated=True)
-    feature = message("Feature")
-    feature.oneof_decl.add(name="kind")
-    for number, name in enumerate(("Bytes", "Float", "Int64"), start=1):
-        added = field(feature, f"{name.lower()}_list", number, kinds.TYPE_MESSAGE, f"{name}List")
-        added.oneof_index = 0
-    features = message("Features")
-    entry = features.nested_type.add(name="FeatureEntry")
-    entry.options.map_entry = True
-    field(entry, "key", 1, kinds.TYPE_STRING)
-    field(entry, "value", 2, kinds.TYPE_MESSAGE, "Feature")
-    field(features, "feature", 1, kinds.TYPE_MESSAGE, "Features.FeatureEntry", repeated=True)
-    field(message("Example"), "features", 1, kinds.TYPE_MESSAGE, "Features")
+    """The message `tf.train.Example`, in a descriptor pool of its own beside TensorFlow's."""
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
+    pool.Add(text_format.Parse(_SCHEMA, descriptor_pb2.FileDescriptorProto()))
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
 
 
@@ -90,7 +77,8 @@ _Example = _example_class()
 def encode_example(features: Mapping[str, Feature]) -> bytes:
     """The bytes of a `tf.train.Example`; the same mapping gives the same bytes, whatever its order.
 
-    A single value is a list of one. Prefer bytes: an array's `tobytes()` is written 16 times as fast as its integers.
+    A single value is a list of one. Prefer bytes: an array's `tobytes()` is written 16 times as
+    fast as its integers.
 
     Raises:
         TypeError: a value is neither bytes, int nor float, nor a sequence of one of them.
@@ -99,13 +87,12 @@ def encode_example(features: Mapping[str, Feature]) -> bytes:
     for name, value in features.items():
         values = [value] if isinstance(value, bytes | int | float) else value
         feature = example.features.feature[name]
-        if not values:
+        if len(values) == 0:
             continue  # a feature without a kind is how the format spells an empty list
         kind = _LIST_OF_TYPE.get(type(values[0]))
         if kind is None:
-            raise TypeError(
-                f"feature {name!r} holds {type(values[0]).__name__}: only bytes, int and float can be stored"
-            )
+            held = type(values[0]).__name__
+            raise TypeError(f"feature {name!r} holds {held}: store bytes, int or float")
         getattr(feature, kind).value.extend(values)
     return example.SerializeToString(deterministic=True)
 
@@ -125,7 +112,7 @@ def decode_example(record: bytes) -> dict[str, list[Any]]:
 
 
 def masked_crc32c(data: bytes) -> int:
-    """CRC-32C, rotated and offset as the format wants it, because a CRC of data that holds CRCs is weak."""
+    """CRC-32C, rotated and offset as the format has it: a CRC of data that holds CRCs is weak."""
     crc = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -190,7 +177,7 @@ def read_shard(path: str | os.PathLike[str]) -> Iterator[bytes]:
 
 
 def _offsets(path: str | os.PathLike[str], file: int) -> list[int]:
-    """Where each frame starts, and the end of the file: found by hopping over the headers, which are verified."""
+    """Where each frame starts, and the end of the file; hops over the headers, verifying each."""
     end = os.fstat(file).st_size
     offsets = [0]
     if end == 0:
@@ -243,7 +230,7 @@ class RecordFile:
 
         Raises:
             IndexError: there is no such record.
-            CorruptRecordError: the record fails its check sum, or the file has been cut since it was opened.
+            CorruptRecordError: the record fails its check sum, or the file was cut after opening.
         """
         if not 0 <= number < len(self):
             raise IndexError(f"{self.path} has {len(self)} records, no record {number}")
