@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures a run on held-out windows and holes: `python -m coder eval --run DIR --documents DIR`.
+
+What is measured, per item (facts that the summary and the reports aggregate):
+
+* `nats`: a window, left to right, in the plain frame `<bos>text`.
+* `nats_empty_psm`: the same window after an empty prefix and suffix, `<bos><begin><hole><end>text`: the frame of a
+  model that was trained on nothing but infilling and has never seen the plain one.
+* `nats_infill`: the middle of a hole given its prefix and suffix in the format the run was trained on.
+* `nats_prefix`: the same middle given the prefix alone, in the plain frame `<bos>prefix middle`. The model without
+  infilling gives the baseline: the others may be bad at the plain frame, which would flatter their infilling.
+* `exact`: whether greedy decoding gives the middle and then ends. The argmax at every token of the true middle and
+  at the end token says the same without decoding, since greedy decoding that agrees so far has the same context.
+* `first_token_nats`: the part of `nats_infill` for the first token, where the model has to find out in which
+  context it continues.
+
+Nats are sums over the tokens of the text in question alone, neither sentinels nor the end token; bytes are those of
+that text in UTF-8. Bits per byte = sum of nats / ln 2 / sum of bytes.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+
+from coder.config import DataConfig, RunConfig, write_json
+from coder.data import fim, spans
+from coder.data.records import Document
+from coder.data.tfrecord import read_shard
+from coder.data.tokenizer import Tokenizer
+from coder.eval.holes import Hole, Items, Window, draw_items
+from coder.eval.score import Answer, Query, score
+from coder.infer.load import load_run
+from coder.model.transformer import Decoder
+
+Columns = dict[str, Any]
+Ask = Callable[[list[Query]], list[Answer]]
+Format = Literal["psm", "spm", "msp"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Scores a trained run and writes eval.json into its folder."""
+
+    run: Path
+    """Folder of a trained run."""
+    documents: Path
+    """Output folder of `beam_pipelines.corpus`, whose held-out documents are scored."""
+    split: Literal["held_out", "train"] = "held_out"
+    """train: documents of the training repositories instead, into eval_train.json; for choosing settings without
+    a look at the held-out ones."""
+
+
+def main(argv: list[str]) -> None:
+    """`python -m coder eval`."""
+    options = tyro.cli(Options, args=argv, prog="python -m coder eval")
+    started = time.monotonic()
+    model, tokenizer, run = load_run(options.run)
+    items = draw_items(read_documents(options.documents, options.split), tokenizer, run.eval)
+    columns = evaluate(model, tokenizer, run, items)
+    result = {
+        "format": 1,
+        "split": options.split,
+        "documents_digest": json.loads((options.documents / "manifest.json").read_text())["digest"],
+        "seconds": round(time.monotonic() - started, 1),
+        "items": columns,
+    }
+    name = "eval.json" if options.split == "held_out" else "eval_train.json"
+    write_json(options.run / name, result)
+    print(summary(columns))
+
+
+def read_documents(folder: Path, split: str) -> Iterator[Document]:
+    """The documents of one split of a corpus.
+
+    Raises:
+        FileNotFoundError: the folder has no shard of that split.
+    """
+    shards = sorted(folder.glob(f"{split}-*.tfrecord"))
+    if not shards:
+        raise FileNotFoundError(f"{folder}: no {split}-*.tfrecord here; is it a folder of beam_pipelines.corpus?")
+    for shard in shards:
+        for record in read_shard(shard):
+            yield Document.decode(record)
+
+
+def evaluate(model: Decoder, tokenizer: Tokenizer, run: RunConfig, items: Items) -> dict[str, Columns]:
+    """Scores every item; the columns of eval.json, a row per item.
+
+    Columns that need a format the run was not trained on hold null.
+    """
+    form = trained_format(run.data)
+
+    def ask(queries: list[Query]) -> list[Answer]:
+        return score(model, queries, run.eval.batch_size, run.data.sequence_length)
+
+    return {
+        "left_to_right": _left_to_right(ask, tokenizer, items.left_to_right, form),
+        "single_line": _infilling(ask, tokenizer, items.single_line, form),
+        "span": _infilling(ask, tokenizer, items.span, form),
+    }
+
+
+def trained_format(data: DataConfig) -> Format | None:
+    """The infilling format that a run's examples have; None if they have none."""
+    if data.fim_rate == 0:
+        return None
+    return "msp" if data.objective == "msp" else data.fim_format
+
+
+def infill_prompt(tokenizer: Tokenizer, hole: Hole, form: Format) -> list[int]:
+    """The prefix and suffix of a hole in a training format, up to where the middle begins."""
+    prefix, suffix = list(hole.prefix_ids), list(hole.suffix_ids)
+    if form == "msp":
+        return spans.prompt_ids(tokenizer, prefix, suffix)
+    return fim.prompt_ids(tokenizer, prefix, suffix, form)
+
+
+def end_token(tokenizer: Tokenizer, form: Format) -> int:
+    """What follows a middle in a training format: the end of the document, or in `msp` of the span."""
+    return tokenizer.mask(1) if form == "msp" else tokenizer.eos
+
+
+def _left_to_right(
+    ask: Ask, tokenizer: Tokenizer, windows: Sequence[Window], form: Format | None
+) -> Columns:
+    """Columns of the windows; the empty frame is the same in `psm` and `spm`, and `msp` has none."""
+    plain = ask([Query((tokenizer.bos,), window.ids) for window in windows])
+    empty_psm = None
+    if form in ("psm", "spm"):
+        frame = tuple(fim.prompt_ids(tokenizer, [], [], "psm"))
+        empty_psm = [_sum(answer.nats) for answer in ask([Query(frame, window.ids) for window in windows])]
+    return {
+        "repository": [window.source.repository for window in windows],
+        "id": [window.id for window in windows],
+        "bytes": [len(window.text.encode()) for window in windows],
+        "nats": [_sum(answer.nats) for answer in plain],
+        "nats_empty_psm": empty_psm,
+    }
+
+
+def _infilling(ask: Ask, tokenizer: Tokenizer, holes: Sequence[Hole], form: Format | None) -> Columns:
+    """Columns of the holes."""
+    prefix_only = ask([Query((tokenizer.bos, *hole.prefix_ids), hole.middle_ids) for hole in holes])
+    columns: Columns = {
+        "repository": [hole.repository for hole in holes],
+        "id": [hole.id for hole in holes],
+        "bytes": [len(hole.middle.encode()) for hole in holes],
+        "tokens": [len(hole.middle_ids) for hole in holes],
+        "nats_prefix": [_sum(answer.nats) for answer in prefix_only],
+        "nats_infill": None,
+        "exact": None,
+        "first_token_nats": None,
+    }
+    if form:
+        end = end_token(tokenizer, form)
+        prompts = [tuple(infill_prompt(tokenizer, hole, form)) for hole in holes]
+        queries = [
+            Query(prompt, (*hole.middle_ids, end)) for prompt, hole in zip(prompts, holes, strict=True)
+        ]
+        filled = ask(queries)
+        columns["nats_infill"] = [_sum(answer.nats[:-1]) for answer in filled]
+        columns["exact"] = [int(answer.likeliest.all()) for answer in filled]
+        columns["first_token_nats"] = [_sum(answer.nats[:1]) for answer in filled]
+    return columns
+
+
+def _sum(nats: np.ndarray) -> float:
+    """Their sum, rounded so that eval.json stays readable; float32 is no better."""
+    return round(float(nats.sum(dtype=np.float64)), 5)
+
+
+def bits_per_byte(nats: Sequence[float], num_bytes: Sequence[int]) -> float:
+    """Over all items together, so that long ones weigh more."""
+    return sum(nats) / math.log(2) / sum(num_bytes)
+
+
+def summary(items: dict[str, Columns]) -> str:
+    """A table of the means, a line per measurement; `-` where the run has none."""
+    lines = [f"{'held-out measurement':<34}{'items':>7}{'value':>9}  unit"]
+    for kind, columns in items.items():
+        for name, values in columns.items():
+            if name.startswith("nats"):
+                value = values and bits_per_byte(values, columns["bytes"])
+                unit = "bits per byte"
+            elif name == "exact":
+                value = values and sum(values) / len(values)
+                unit = "share of the items"
+            else:
+                continue
+            shown = "-" if value is None else f"{value:.4f}"
+            lines.append(f"{kind + ' ' + name:<34}{len(columns['id']):>7}{shown:>9}  {unit}")
+    return "\n".join(lines)
