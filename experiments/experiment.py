@@ -10,12 +10,13 @@ import importlib
 import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from coder.config import RunConfig, replace
 from coder.report.measures import Layout
 
 JobKind = Literal["corpus", "tokenizer", "examples", "train", "eval"]
+JOB_KINDS: tuple[JobKind, ...] = get_args(JobKind)
 MACHINERY = ("experiment", "run")
 """Modules of this package that are not experiments."""
 

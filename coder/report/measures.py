@@ -9,7 +9,7 @@
 An experiment declares a `Layout`; `coder.report.statistics` estimates it; nothing here computes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 OWN = ""
@@ -49,7 +49,12 @@ class Contrast:
 
     def of(self, variant: str) -> "Contrast":
         """The same contrast with `variant` in the place of `OWN`."""
-        terms = tuple(Term(t.weight, t.metric, t.variant or variant) for t in self.terms)
+        terms = tuple(replace(t, variant=t.variant or variant) for t in self.terms)
+        return Contrast(self.id, self.label, terms)
+
+    def within(self, tokens: tuple[int, int]) -> "Contrast":
+        """The same contrast over the items whose hole has so many tokens."""
+        terms = tuple(replace(t, metric=replace(t.metric, tokens=tokens)) for t in self.terms)
         return Contrast(self.id, self.label, terms)
 
     @property
@@ -75,13 +80,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """A second table: rows are contrasts, columns are hole lengths in tokens."""
+    """A second table: rows are contrasts of named variants, columns are hole lengths in tokens."""
 
     title: str
-    note: str
-    rows: tuple[tuple[str, str, Contrast], ...]
-    """Variant, label and contrast of a row; the metric's `tokens` are filled in by column."""
+    rows: tuple[Contrast, ...]
     buckets: tuple[tuple[int, int], ...]
+    """First and last number of tokens of each column."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report (`coder.report.summary`) as Markdown, on the terminal, and as plain lines for scripts."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+MARKS = {"reproduced": "✓", "not-reproduced": "✗", "inconclusive": "?"}
+COLORS = {"reproduced": "green", "not-reproduced": "red", "inconclusive": "yellow"}
+MISSING = "–"
+
+
+def number(estimate: dict[str, Any] | None, unit: str, signed: bool = False) -> str:
+    """An estimate as `1.234 ±0.012`, in percent for shares."""
+    if estimate is None:
+        return MISSING
+    half = (estimate["high"] - estimate["low"]) / 2
+    sign = "+" if signed else ""
+    if unit == "share":
+        return f"{100 * estimate['value']:{sign}.1f} ±{100 * half:.1f} %"
+    return f"{estimate['value']:{sign}.3f} ±{half:.3f}"
+
+
+def signed_interval(estimate: dict[str, Any] | None) -> str:
+    """A contrast as `+0.123 [+0.100, +0.146]`."""
+    if estimate is None:
+        return "not measured"
+    return f"{estimate['value']:+.4f} [{estimate['low']:+.4f}, {estimate['high']:+.4f}]"
+
+
+def bucket_name(bucket: list[int]) -> str:
+    """A range of hole lengths, as `4–8 tokens`."""
+    first, last = bucket
+    return f"{first}–{last} tokens" if last < 1000 else f"{first}+ tokens"
+
+
+def measure_rows(report: dict[str, Any]) -> list[list[str]]:
+    """The main table: measure, unit with its better direction, a cell for every variant, the paper's figure."""
+    arrows = {"lower": "↓", "higher": "↑"}
+    return [
+        [
+            measure["label"],
+            f"{measure['unit']} {arrows[measure['better']]}",
+            *(number(measure["estimates"][v], measure["unit"]) for v in report["variants"]),
+            measure["paper"],
+        ]
+        for measure in report["measures"]
+    ]
+
+
+def markdown(report: dict[str, Any], plots: dict[str, str]) -> str:
+    """The whole report; `plots` maps a caption to the file name of its image."""
+    parts = [f"# {report['title']}", report["question"], f"Paper: {report['paper']}."]
+    if report["overrides"]:
+        parts.append("**Settings changed on the command line:** " + "; ".join(report["overrides"]))
+    if report["missing"]:
+        parts.append("**Missing runs:** " + ", ".join(report["missing"]))
+    parts += ["## Claims", *(_claim_markdown(claim) for claim in report["claims"])]
+    parts += [
+        "## Held-out measurements",
+        "Mean over seeds with its 95 % interval over seeds, repositories and holes. ↓ less is better, ↑ more is better.",
+        _table(["", "unit", *report["variants"], "paper"], measure_rows(report)),
+    ]
+    for breakdown in report["breakdowns"]:
+        header = ["", *(bucket_name(bucket) for bucket in breakdown["buckets"])]
+        counts = [_items(breakdown, b) for b in range(len(breakdown["buckets"]))]
+        rows = [
+            [row["label"], *(number(e, breakdown["unit"]) for e in row["estimates"])]
+            for row in breakdown["rows"]
+        ]
+        table = _table(header, [["holes", *counts], *rows])
+        parts += [f"### {breakdown['title']}", f"{breakdown['unit']}, by hole length.", table]
+    parts += [f"![{caption}]({file})" for caption, file in plots.items()]
+    facts = [[name, value] for name, value in report["facts"].items()]
+    parts += ["## What was run", _table(["", ""], facts), *report["notes"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def _items(breakdown: dict[str, Any], bucket: int) -> str:
+    """Holes behind a column of a breakdown."""
+    counts = [row["estimates"][bucket]["items"] for row in breakdown["rows"] if row["estimates"][bucket]]
+    return str(max(counts, default=0))
+
+
+def _claim_markdown(claim: dict[str, Any]) -> str:
+    """A claim as a heading, its verdict with the reason, and a table of its contrasts."""
+    rows = [
+        [contrast["role"], contrast["label"], signed_interval(contrast["estimate"])]
+        for contrast in claim["contrasts"]
+    ]
+    advice = f"; {claim['advice']}" if claim["advice"] else ""
+    lines = [
+        f"### {MARKS[claim['verdict']]} {claim['statement']}: {claim['verdict']}",
+        f"{claim['reason'].capitalize()}{advice}. {claim['caveat']}".strip(),
+        f"Paper: {claim['paper']}.",
+        _table(["", "above zero if the paper's finding holds", "estimate [95 % interval]"], rows),
+    ]
+    return "\n\n".join(lines)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, with `|` escaped."""
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join([line(header), line(["---"] * len(header)), *map(line, rows)])
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """Prints the main table and the verdicts."""
+    table = Table(title=report["title"], title_style="bold", caption=report["facts"]["runs"] + " runs")
+    table.add_column("")
+    table.add_column("unit", style="dim")
+    for variant in report["variants"]:
+        table.add_column(variant, justify="right", no_wrap=True)
+    for row in measure_rows(report):
+        table.add_row(*row[:-1])
+    console.print(table)
+    verdicts = Table(show_header=False, box=None, pad_edge=False)
+    for claim in report["claims"]:
+        color = COLORS[claim["verdict"]]
+        advice = f"; {claim['advice']}" if claim["advice"] else ""
+        mark = Text(f"{MARKS[claim['verdict']]} {claim['verdict']}", style=f"bold {color}")
+        verdicts.add_row(mark, Text(claim["statement"]))
+        verdicts.add_row("", Text(claim["reason"] + advice, style="dim"))
+        for contrast in claim["contrasts"]:
+            line = f"{signed_interval(contrast['estimate'])}  {contrast['label']}"
+            verdicts.add_row("", Text(f"  {line}", style="dim"))
+    console.print(verdicts)
+
+
+def script_lines(report: dict[str, Any]) -> list[str]:
+    """A line for each claim: `claim <experiment>/<id> <verdict>`."""
+    return [f"claim {report['experiment']}/{c['id']} {c['verdict']}" for c in report["claims"]]

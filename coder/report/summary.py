@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything a report says, as JSON values: what Markdown, the terminal and the plots draw from.
+
+    {"title", "facts": {...}, "overrides": [...], "missing": [...], "measures": [...], "breakdowns": [...],
+     "claims": [...], "curves": {...}, "trade_off": {...}}
+
+An estimate is {"value", "low", "high", "seeds", "by_seed", "se_seeds", "se_items", "items"}, or null if not measured.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from coder.report.claims import Judgement, judge
+from coder.report.measures import Breakdown, Contrast, Layout
+from coder.report.runs import Run, read_json
+from coder.report.statistics import Measurements
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What a report is about."""
+
+    experiment: str
+    scale: str
+    question: str
+    paper: str
+    cost: str
+    decides: tuple[str, ...]
+    """Claims that this scale is large enough to decide."""
+    deciders: dict[str, str]
+    """Claim to the smallest scale that can decide it."""
+    overrides: tuple[str, ...]
+    """Settings from the command line, as `setting: old -> new`."""
+
+
+def summarize(heading: Heading, layout: Layout, runs: Sequence[Run]) -> dict[str, Any]:
+    """The report of all runs of one scale; runs that are not finished are listed as missing."""
+    measurements = Measurements(runs)
+    variants = list(dict.fromkeys(run.variant for run in runs))
+    judgements = [judge(claim, measurements) for claim in layout.claims]
+    return {
+        "format": FORMAT,
+        "experiment": heading.experiment,
+        "scale": heading.scale,
+        "title": f"{heading.experiment}, {heading.scale} scale",
+        "question": heading.question,
+        "paper": heading.paper,
+        "overrides": list(heading.overrides),
+        "facts": _facts(heading, runs, measurements),
+        "missing": [f"{r.variant} seed {r.seed}" for r in runs if r.evaluation is None],
+        "variants": variants,
+        "measures": [
+            {
+                "id": measure.contrast.id,
+                "label": measure.contrast.label.strip(),
+                "unit": measure.unit,
+                "better": measure.better,
+                "paper": measure.paper,
+                "estimates": {v: _estimate(measurements, measure.contrast.of(v)) for v in variants},
+            }
+            for measure in layout.measures
+        ],
+        "breakdowns": [_breakdown(breakdown, measurements) for breakdown in layout.breakdowns],
+        "claims": [_claim(judgement, heading) for judgement in judgements],
+        "trade_off": _trade_off(layout, variants, measurements),
+        "curves": {run.variant: [] for run in runs} | _curves(runs),
+        "notes": list(layout.notes),
+    }
+
+
+def _estimate(measurements: Measurements, contrast: Contrast) -> dict[str, Any] | None:
+    estimate = measurements.estimate(contrast)
+    return asdict(estimate) if estimate else None
+
+
+def _facts(heading: Heading, runs: Sequence[Run], measurements: Measurements) -> dict[str, str]:
+    """What a reader needs to place the figures: corpus, platform, size and time."""
+    finished = [run for run in runs if run.evaluation is not None]
+    manifests = [read_json(run.examples / "manifest.json") or {} for run in finished]
+    slots = {run.variant: _token_slots(run) for run in finished}
+    evaluated = sorted({run.evaluation["documents_digest"] for run in finished if run.evaluation})
+    return {
+        "cost": heading.cost,
+        "runs": f"{len(finished)} of {len(runs)} ({len({r.seed for r in finished})} seeds)",
+        "held-out repositories": str(len(measurements.repositories)),
+        "held-out documents": ", ".join(evaluated) or "–",
+        "examples": ", ".join(sorted({str(m.get("digest", "–")) for m in manifests})) or "–",
+        "platform": ", ".join(sorted({str(r.config.get("platform", "–")) for r in finished})) or "–",
+        "jax": ", ".join(sorted({str(r.config.get("jax", "–")) for r in finished})) or "–",
+        "token slots a run": ", ".join(sorted({f"{n:,}" for n in slots.values()})) or "–",
+        "training and evaluation": f"{sum(map(_seconds, finished)) / 60:.0f} process-minutes",
+    }
+
+
+def _token_slots(run: Run) -> int:
+    settings = run.config["run"]
+    train, data = settings["train"], settings["data"]
+    return train["steps"] * train["batch_size"] * data["sequence_length"]
+
+
+def _seconds(run: Run) -> float:
+    return (run.done or {}).get("seconds", 0.0) + (run.evaluation or {}).get("seconds", 0.0)
+
+
+def _breakdown(breakdown: Breakdown, measurements: Measurements) -> dict[str, Any]:
+    return {
+        "title": breakdown.title,
+        "unit": breakdown.rows[0].terms[0].metric.unit.replace("_", " "),
+        "buckets": [list(bucket) for bucket in breakdown.buckets],
+        "rows": [
+            {
+                "label": row.label,
+                "estimates": [_estimate(measurements, row.within(b)) for b in breakdown.buckets],
+            }
+            for row in breakdown.rows
+        ],
+    }
+
+
+def _claim(judgement: Judgement, heading: Heading) -> dict[str, Any]:
+    """A judgement as JSON; a claim that stays open names the scale that can settle it."""
+    claim = judgement.claim
+    decided_here = claim.id in heading.decides
+    decider = heading.deciders.get(claim.id, "")
+    advice = "" if decided_here or not decider else f"SCALE={decider} is large enough to decide it"
+
+    def listed(role: str, contrasts, estimates) -> list[dict[str, Any]]:
+        return [
+            {"role": role, "label": contrast.label, "estimate": asdict(e) if e else None}
+            for contrast, e in zip(contrasts, estimates, strict=True)
+        ]
+
+    return {
+        "id": claim.id,
+        "statement": claim.statement,
+        "paper": claim.paper,
+        "verdict": judgement.verdict,
+        "reason": judgement.reason,
+        "advice": advice,
+        "caveat": claim.caveat,
+        "contrasts": listed("component", claim.components, judgement.components)
+        + listed("premise", claim.premises, judgement.premises)
+        + listed("beside", claim.beside, judgement.beside),
+    }
+
+
+def _trade_off(
+    layout: Layout, variants: list[str], measurements: Measurements
+) -> dict[str, Any] | None:
+    """Both axes of the trade-off plot for each variant."""
+    if layout.trade_off is None:
+        return None
+    across, up = layout.trade_off
+    return {
+        "across": across.label,
+        "up": up.label,
+        "points": {
+            v: [_estimate(measurements, across.of(v)), _estimate(measurements, up.of(v))]
+            for v in variants
+        },
+    }
+
+
+def _curves(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
+    """Training loss by variant: a curve for each seed, [[step, loss], ...]."""
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        rows = [[row["step"], row["loss"]] for row in run.metrics() if "loss" in row]
+        if rows:
+            curves.setdefault(run.variant, []).append({"seed": run.seed, "points": rows})
+    return curves
