@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From repositories to documents: one per connected component of a repository, files in dependency order.
+
+    python -m beam_pipelines.corpus --source installed --output runs/corpus/default
+    python -m beam_pipelines.corpus --source folder:DIR --output OUT --order random --seed 1 --workers 4
+    python -m beam_pipelines.corpus --source folder:DIR --output OUT -- --runner=FlinkRunner --flink_master=HOST:PORT
+
+`build` is the whole graph. The output folder holds `train-*.tfrecord` and `held_out-*.tfrecord` (`coder.data.records.Document`),
+`rejects-*.jsonl`, and `manifest.json`, which is written last. Exit status: 0 done or up to date, 1 nothing was kept,
+2 the command cannot be carried out as given.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from beam_pipelines import corpus_summary, manifest, options, progress
+from beam_pipelines.read_repositories import Repository, SourceError, batches, input_digest, list_repositories
+from beam_pipelines.split_held_out import held_out_names
+from coder import config
+from coder.data.languages import language_of
+
+if TYPE_CHECKING:
+    from apache_beam import Pipeline
+
+# Raised when the same input and options give other documents than before, so that old output is not taken for new.
+FORMAT = 1
+
+SUMMARY = "shards.json.partial"
+
+log = logging.getLogger("beam_pipelines")
+
+
+@dataclass(frozen=True)
+class CorpusOptions:
+    """Options of the corpus pipeline."""
+
+    output: Path
+    """Folder to write to."""
+    source: str = "installed"
+    """installed: the distributions that requirements.txt locks. folder:DIR: each child folder is a repository."""
+    order: Literal["dependency", "random", "path"] = "dependency"
+    """How the files of a document follow each other."""
+    seed: int = 0
+    """Draws ties and random orders, and the held-out repositories of a folder."""
+    shards: Annotated[int, tyro.conf.arg(metavar="N")] = 8
+    """Output files of each split."""
+    workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Processes on this machine."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `build` needs to know beyond the repositories."""
+
+    output: str
+    order: str
+    seed: int
+    shards: int
+    held_out: frozenset[str]
+    channel: str = ""
+
+
+def build(pipeline: "Pipeline", repositories: Sequence[Repository], job: Job) -> None:
+    """The whole graph, from references to repositories to shards of documents and rejects."""
+    import apache_beam as beam
+
+    from beam_pipelines.deduplicate_files import DeduplicateFiles
+    from beam_pipelines.filter_files import FilterFiles
+    from beam_pipelines.order_dependencies import OrderDependencies
+    from beam_pipelines.reject_near_held_out import RejectNearHeldOut
+    from beam_pipelines.write_tfrecords import WriteShards, WriteSummary, document_record, reject_record
+
+    listed = [reject for repository in repositories for reject in repository.rejects]
+    work = [batch for repository in repositories for batch in batches(repository)]
+
+    unlisted = pipeline | "refused on listing" >> beam.Create(listed)
+    read = pipeline | "references" >> beam.Create(work) | "balance" >> beam.Reshuffle()
+    filtered = read | "filter files" >> FilterFiles(job.channel)
+    distinct = filtered.kept | "deduplicate files" >> DeduplicateFiles()
+    ordered = distinct.survivors | "order dependencies" >> OrderDependencies(
+        job.order, job.seed, job.held_out, job.channel
+    )
+    judged = {"train": ordered.train, "held_out": ordered.held_out} | "reject near held-out" >> RejectNearHeldOut()
+    rejects = (unlisted, filtered.rejects, distinct.rejects, ordered.rejects, judged.rejects) | beam.Flatten()
+
+    shards = (
+        ordered.train | "train records" >> beam.Map(document_record) | WriteShards(job.output, "train", job.shards),
+        judged.kept | "held-out records" >> beam.Map(document_record) | WriteShards(job.output, "held_out", job.shards),
+        rejects | "reject records" >> beam.Map(reject_record) | WriteShards(job.output, "rejects", job.shards, ".jsonl"),
+    )
+    shards | "all shards" >> beam.Flatten() | WriteSummary(job.output, SUMMARY)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    chosen, beam_flags = options.parse(
+        CorpusOptions, sys.argv[1:] if argv is None else argv, "python -m beam_pipelines.corpus", __doc__ or ""
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log.setLevel(logging.INFO)
+    try:
+        sys.exit(run(chosen, beam_flags))
+    except (SourceError, manifest.OutputError, options.OptionError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run(chosen: CorpusOptions, beam_flags: Sequence[str] = ()) -> int:
+    """Builds a corpus, or finds it up to date; returns the exit status.
+
+    Raises:
+        SourceError, OutputError, OptionError: the command cannot be carried out as given.
+    """
+    check(chosen)
+    repositories = list_repositories(chosen.source)
+    names = [repository.info.name for repository in repositories]
+    held_out = held_out_names(chosen.source, names, chosen.seed)
+    settings = settings_of(chosen, repositories, held_out)
+    if manifest.prepare(chosen.output, settings):
+        print(f"{chosen.output} is up to date: {manifest.MANIFEST} was written with the same options from the same files")
+        return 0
+    start = time.monotonic()
+    shards = execute(chosen, beam_flags, repositories, held_out)
+    result = corpus_summary.assemble(settings, repositories, shards)
+    if not result["documents"]:
+        print(corpus_summary.nothing_kept(chosen.source, chosen.output, result), file=sys.stderr)
+        return 1
+    config.write_json(chosen.output / manifest.MANIFEST, result)
+    (chosen.output / SUMMARY).unlink()
+    corpus_summary.show(result, chosen.output, time.monotonic() - start)
+    return 0
+
+
+def check(chosen: CorpusOptions) -> None:
+    """Raises OptionError for numbers that make no sense."""
+    for name, value, least in (("shards", chosen.shards, 1), ("workers", chosen.workers, 1)):
+        if value < least:
+            raise options.OptionError(f"--{name} {value}: at least {least}")
+
+
+def settings_of(
+    chosen: CorpusOptions, repositories: Sequence[Repository], held_out: frozenset[str]
+) -> dict[str, Any]:
+    """What the bytes of the output depend on; neither the folder's name nor the number of workers is part of it."""
+    return {
+        "format": FORMAT,
+        "source": chosen.source,
+        "order": chosen.order,
+        "seed": chosen.seed,
+        "shards": chosen.shards,
+        "held_out": sorted(held_out),
+        "input_digest": input_digest(repositories),
+    }
+
+
+def execute(
+    chosen: CorpusOptions, beam_flags: Sequence[str], repositories: Sequence[Repository], held_out: frozenset[str]
+) -> list[dict[str, Any]]:
+    """Runs the pipeline to its end; returns the rows of `WriteSummary`."""
+    import apache_beam as beam
+
+    flags = options.beam_options(beam_flags, chosen.workers)
+    output = os.path.abspath(chosen.output)
+    with progress.shown("corpus", expected_work(repositories)) as channel:
+        job = Job(output, chosen.order, chosen.seed, chosen.shards, held_out, channel)
+        with beam.Pipeline(options=flags) as pipeline:
+            build(pipeline, repositories, job)
+    return json.loads((chosen.output / SUMMARY).read_text(encoding="utf-8"))
+
+
+def expected_work(repositories: Sequence[Repository]) -> int:
+    """Bytes that progress counts towards: each file of a known language is filtered once and ordered once."""
+    return sum(2 * file.size for repo in repositories for file in repo.files if language_of(file.path))
+
+
+if __name__ == "__main__":
+    main()
