@@ -95,7 +95,9 @@ def draw_items(documents: Iterable[Document], tokenizer: Tokenizer, config: Eval
             for repository, files in sources.items()
         }
 
-    def holes(kind: str, cut: Callable[[str, Random], tuple[int, int] | None]) -> dict[str, Iterator[Hole]]:
+    def holes(
+        kind: str, cut: Callable[[str, Random], tuple[int, int] | None]
+    ) -> dict[str, Iterator[Hole]]:
         return {
             repository: _holes(found, tokenizer, config, kind, cut)
             for repository, found in windows(kind).items()
@@ -115,12 +117,16 @@ def select_sources(documents: Iterable[Document], seed: int) -> dict[str, list[S
         kept = ranked.setdefault(document.repository, [])
         for file in document.files:
             rank = stable_hash(seed, "eval source", document.repository, file.path)
-            kept.append((file.language != "Python", rank, Source(document.repository, file.path, file.text)))
+            kept.append(
+                (file.language != "Python", rank, Source(document.repository, file.path, file.text))
+            )
         kept.sort(key=lambda entry: entry[:2])
         del kept[FILES_PER_REPOSITORY:]
     order = sorted(ranked, key=lambda repository: stable_hash(seed, "eval repository", repository))
     return {
-        repository: [source for other, _, source in ranked[repository] if other == ranked[repository][0][0]]
+        repository: [
+            source for other, _, source in ranked[repository] if other == ranked[repository][0][0]
+        ]
         for repository in order
         if ranked[repository]
     }
@@ -212,7 +218,7 @@ def line_cut(text: str, rng: Random) -> tuple[int, int] | None:
 
 def span_cut(text: str, rng: Random) -> tuple[int, int] | None:
     """A random split at character level, drawn like those of training, unless its middle is blank."""
-    prefix, middle, _ = fim.split(text, rng, line_aligned=False)
+    prefix, middle, _ = fim.split(text, rng)
     return (len(prefix), len(prefix) + len(middle)) if middle.strip() else None
 
 

@@ -84,13 +84,17 @@ def read_documents(folder: Path, split: str) -> Iterator[Document]:
     """
     shards = sorted(folder.glob(f"{split}-*.tfrecord"))
     if not shards:
-        raise FileNotFoundError(f"{folder}: no {split}-*.tfrecord here; is it a folder of beam_pipelines.corpus?")
+        raise FileNotFoundError(
+            f"{folder}: no {split}-*.tfrecord here; is it a folder of beam_pipelines.corpus?"
+        )
     for shard in shards:
         for record in read_shard(shard):
             yield Document.decode(record)
 
 
-def evaluate(model: Decoder, tokenizer: Tokenizer, run: RunConfig, items: Items) -> dict[str, Columns]:
+def evaluate(
+    model: Decoder, tokenizer: Tokenizer, run: RunConfig, items: Items
+) -> dict[str, Columns]:
     """Scores every item; the columns of eval.json, a row per item.
 
     Columns that need a format the run was not trained on hold null.
@@ -115,16 +119,10 @@ def trained_format(data: DataConfig) -> Format | None:
 
 
 def infill_prompt(tokenizer: Tokenizer, hole: Hole, form: Format) -> list[int]:
-    """The prefix and suffix of a hole in a training format, up to where the middle begins."""
-    prefix, suffix = list(hole.prefix_ids), list(hole.suffix_ids)
+    """The prefix and suffix of a hole in a training format; the middle and `eos` follow."""
     if form == "msp":
-        return spans.prompt_ids(tokenizer, prefix, suffix)
-    return fim.prompt_ids(tokenizer, prefix, suffix, form)
-
-
-def end_token(tokenizer: Tokenizer, form: Format) -> int:
-    """What follows a middle in a training format: the end of the document, or in `msp` of the span."""
-    return tokenizer.mask(1) if form == "msp" else tokenizer.eos
+        return spans.prompt_ids(tokenizer, hole.prefix_ids, hole.suffix_ids)
+    return fim.prompt_ids(tokenizer, hole.prefix_ids, hole.suffix_ids, form)
 
 
 def _left_to_right(
@@ -135,7 +133,9 @@ def _left_to_right(
     empty_psm = None
     if form in ("psm", "spm"):
         frame = tuple(fim.prompt_ids(tokenizer, [], [], "psm"))
-        empty_psm = [_sum(answer.nats) for answer in ask([Query(frame, window.ids) for window in windows])]
+        empty_psm = [
+            _sum(answer.nats) for answer in ask([Query(frame, window.ids) for window in windows])
+        ]
     return {
         "repository": [window.source.repository for window in windows],
         "id": [window.id for window in windows],
@@ -145,7 +145,9 @@ def _left_to_right(
     }
 
 
-def _infilling(ask: Ask, tokenizer: Tokenizer, holes: Sequence[Hole], form: Format | None) -> Columns:
+def _infilling(
+    ask: Ask, tokenizer: Tokenizer, holes: Sequence[Hole], form: Format | None
+) -> Columns:
     """Columns of the holes."""
     prefix_only = ask([Query((tokenizer.bos, *hole.prefix_ids), hole.middle_ids) for hole in holes])
     columns: Columns = {
@@ -159,10 +161,10 @@ def _infilling(ask: Ask, tokenizer: Tokenizer, holes: Sequence[Hole], form: Form
         "first_token_nats": None,
     }
     if form:
-        end = end_token(tokenizer, form)
         prompts = [tuple(infill_prompt(tokenizer, hole, form)) for hole in holes]
         queries = [
-            Query(prompt, (*hole.middle_ids, end)) for prompt, hole in zip(prompts, holes, strict=True)
+            Query(prompt, (*hole.middle_ids, tokenizer.eos))
+            for prompt, hole in zip(prompts, holes, strict=True)
         ]
         filled = ask(queries)
         columns["nats_infill"] = [_sum(answer.nats[:-1]) for answer in filled]
@@ -187,10 +189,10 @@ def summary(items: dict[str, Columns]) -> str:
     for kind, columns in items.items():
         for name, values in columns.items():
             if name.startswith("nats"):
-                value = values and bits_per_byte(values, columns["bytes"])
+                value = bits_per_byte(values, columns["bytes"]) if values else None
                 unit = "bits per byte"
             elif name == "exact":
-                value = values and sum(values) / len(values)
+                value = sum(values) / len(values) if values else None
                 unit = "share of the items"
             else:
                 continue

@@ -48,7 +48,9 @@ def score(model: Decoder, queries: Sequence[Query], batch_size: int, longest: in
     """
     for query in queries:
         if query.length > longest:
-            raise ValueError(f"a query of {query.length} positions does not fit a sequence of {longest}")
+            raise ValueError(
+                f"a query of {query.length} positions does not fit a sequence of {longest}"
+            )
     half = (longest + 1) // 2
     answers: dict[int, Answer] = {}
     for width, wanted in ((half, range(0, half + 1)), (longest, range(half + 1, longest + 1))):
@@ -70,7 +72,9 @@ def _score_batch(model: Decoder, queries: list[Query], batch_size: int, width: i
         tokens_BT[row, : query.length] = ids[:-1]
         targets_BT[row, : query.length] = ids[1:]
         segment_ids_BT[row, : query.length] = 1
-    nats_BT, likeliest_BT = map(np.asarray, _token_scores(model, tokens_BT, targets_BT, segment_ids_BT))
+    nats_BT, likeliest_BT = map(
+        np.asarray, _token_scores(model, tokens_BT, targets_BT, segment_ids_BT)
+    )
     answers = []
     for row, query in enumerate(queries):
         scored = slice(len(query.prompt) - 1, query.length)

@@ -49,17 +49,24 @@ def make_document(repository: str, files: dict[str, str], language: str = "Pytho
 def make_source(seed: int, num_lines: int) -> str:
     rng = random.Random(seed)
     words = ["value", "return", "größe", "数据", "self.x", "    ", "if", "(", ")", "😀", "", "def"]
-    return "".join(" ".join(rng.choices(words, k=rng.randrange(8))) + "\n" for _ in range(num_lines))
+    return "".join(
+        " ".join(rng.choices(words, k=rng.randrange(8))) + "\n" for _ in range(num_lines)
+    )
 
 
 @pytest.fixture(scope="module")
 def documents() -> list[Document]:
     small = make_document("small", {"one.py": make_source(1, 12)})
     large = [
-        make_document("large", {f"{part}/{number}.py": make_source(100 * part + number, 300) for number in range(9)})
+        make_document(
+            "large",
+            {f"{part}/{number}.py": make_source(100 * part + number, 300) for number in range(9)},
+        )
         for part in range(9)
     ]
-    middle = make_document("middle", {f"{number}.py": make_source(5000 + number, 80) for number in range(9)})
+    middle = make_document(
+        "middle", {f"{number}.py": make_source(5000 + number, 80) for number in range(9)}
+    )
     return [*large, small, middle]
 
 
@@ -67,7 +74,9 @@ def documents() -> list[Document]:
 def test_items_fit_the_context_and_reproduce_the_file(documents, tokenizer):
     items = draw_items(documents, tokenizer, CONFIG)
     texts = {
-        (document.repository, file.path): file.text for document in documents for file in document.files
+        (document.repository, file.path): file.text
+        for document in documents
+        for file in document.files
     }
     for window in items.left_to_right:
         text = texts[window.source.repository, window.source.path]
@@ -79,7 +88,8 @@ def test_items_fit_the_context_and_reproduce_the_file(documents, tokenizer):
         path, at = hole.id.rsplit("@")
         text = texts[hole.repository, path]
         prefix, middle, suffix = (
-            tokenizer.decode_bytes(list(ids)) for ids in (hole.prefix_ids, hole.middle_ids, hole.suffix_ids)
+            tokenizer.decode_bytes(list(ids))
+            for ids in (hole.prefix_ids, hole.middle_ids, hole.suffix_ids)
         )
         assert middle.decode() == hole.middle
         assert text[int(at) :].startswith(hole.middle)
@@ -111,7 +121,12 @@ def test_repositories_give_equally_as_long_as_they_can(documents):
 def test_windows_do_not_overlap_and_ids_are_unique(documents):
     items = draw_items(documents, ByteTokenizer(), EvalConfig(documents=500, context_tokens=64))
     places = [
-        (window.source.repository, window.source.path, window.start, window.start + len(window.text))
+        (
+            window.source.repository,
+            window.source.path,
+            window.start,
+            window.start + len(window.text),
+        )
         for window in items.left_to_right
     ]
     places.sort()
@@ -138,7 +153,10 @@ def test_fewer_items_are_the_first_of_more(documents):
 
 def test_python_files_come_first_and_others_serve_where_there_are_none():
     python = {f"{number}.py": make_source(number, 50) for number in range(3)}
-    mixed = [make_document("a", python), make_document("a", {"doc.md": make_source(9, 50)}, "Markdown")]
+    mixed = [
+        make_document("a", python),
+        make_document("a", {"doc.md": make_source(9, 50)}, "Markdown"),
+    ]
     other = make_document("b", {"data.yaml": make_source(8, 50)}, "YAML")
     sources = select_sources([*mixed, other], seed=0)
     assert {source.path for source in sources["a"]} == set(python)
@@ -156,7 +174,14 @@ def test_no_documents_give_no_items():
 
 
 @pytest.mark.parametrize(
-    "text", ["first line\n", "first\nlast line", "first\n  ab\nlast", "first\n# ====\nlast", "1\n" + "x" * 81 + "\n2"]
+    "text",
+    [
+        "first line\n",
+        "first\nlast line",
+        "first\n  ab\nlast",
+        "first\n# ====\nlast",
+        "1\n" + "x" * 81 + "\n2",
+    ],
 )
 def test_no_line_to_take_out(text):
     assert line_cut(text, random.Random(0)) is None

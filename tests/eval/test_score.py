@@ -11,7 +11,9 @@ from coder.config import ModelConfig
 from coder.eval.score import Query, score
 from coder.model.transformer import init_decoder
 
-CONFIG = ModelConfig(vocab_size=32, d_model=16, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=8, d_ff=24)
+CONFIG = ModelConfig(
+    vocab_size=32, d_model=16, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=8, d_ff=24
+)
 
 
 class Bigram(nnx.Module):
@@ -40,7 +42,8 @@ def test_nats_are_those_of_a_known_distribution():
     for query, answer in zip(queries, score(Bigram(counts_VV), queries, 8, 12), strict=True):
         before = [query.prompt[-1], *query.target[:-1]]
         expected = [
-            -np.log(counts_VV[a, b] / counts_VV[a].sum()) for a, b in zip(before, query.target, strict=True)
+            -np.log(counts_VV[a, b] / counts_VV[a].sum())
+            for a, b in zip(before, query.target, strict=True)
         ]
         np.testing.assert_allclose(answer.nats, expected, rtol=1e-5)
         likeliest = counts_VV[before].argmax(-1) == np.array(query.target)
@@ -57,8 +60,11 @@ def test_padding_and_batching_change_nothing():
     model = init_decoder(CONFIG, seed=3)
     rng = np.random.default_rng(2)
     queries = []
-    for num_ids in (2, 10, 21) * 3:
-        ids, cut = rng.integers(0, CONFIG.vocab_size, num_ids).tolist(), int(rng.integers(1, num_ids))
+    for num_ids in (10, 21) * 4:
+        ids, cut = (
+            rng.integers(0, CONFIG.vocab_size, num_ids).tolist(),
+            int(rng.integers(1, num_ids)),
+        )
         queries.append(Query(tuple(ids[:cut]), tuple(ids[cut:])))
 
     @jax.jit
@@ -66,11 +72,13 @@ def test_padding_and_batching_change_nothing():
         positions_BT = jnp.arange(ids_BT.shape[1])[None]
         return jax.nn.log_softmax(model(ids_BT, positions_BT, jnp.ones_like(ids_BT)), axis=-1)
 
-    for batch_size, longest in ((1, 20), (5, 20), (32, 33)):
+    for batch_size, longest in ((3, 20), (8, 40)):
         for query, answer in zip(queries, score(model, queries, batch_size, longest), strict=True):
             log_probs_TV = np.asarray(log_probs(jnp.asarray([query.prompt + query.target])))[0]
             rows = np.arange(len(query.prompt) - 1, query.length)
-            np.testing.assert_allclose(answer.nats, -log_probs_TV[rows, query.target], rtol=2e-5, atol=2e-5)
+            np.testing.assert_allclose(
+                answer.nats, -log_probs_TV[rows, query.target], rtol=2e-5, atol=2e-5
+            )
 
 
 def test_only_two_shapes_are_compiled():
