@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m coder COMMAND`: the commands of a model's life, each imported only when it is asked for.
+
+    tokenizer   learn a byte-level BPE vocabulary from the training documents
+    train       train a model on finished examples, or resume
+    eval        measure a trained model on held-out documents
+    complete    show what a trained model writes between a prefix and a suffix
+
+`python -m coder COMMAND --help` tells a command's options.
+"""
+
+import difflib
+import importlib
+import sys
+
+COMMANDS = {
+    "tokenizer": "coder.data.tokenizer_cli",
+    "train": "coder.train.command",
+    "eval": "coder.eval.command",
+    "complete": "coder.infer.complete",
+}
+"""Command to the module whose `main(argv)` it is."""
+
+
+def main(argv: list[str]) -> None:
+    """Runs a command; exits with status 2 for one that does not exist."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(__doc__.strip())
+        return
+    name, *options = argv
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        print(f"no command {name!r} among {', '.join(COMMANDS)}{hint}", file=sys.stderr)
+        sys.exit(2)
+    importlib.import_module(COMMANDS[name]).main(options)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m coder train`: trains a run, resumes a cut one, answers at once for a finished one.
+
+    python -m coder train --run DIR                                          a run whose config.json exists
+    python -m coder train --run DIR --examples DIR --tokenizer FILE [...]    a new one; the same line resumes it
+
+jax is imported only when there is something to train, and after NPROC is set.
+"""
+
+import argparse
+import dataclasses
+import logging
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from coder.config import (
+    DataConfig,
+    EvalConfig,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+    from_json,
+)
+from coder.data.manifest import ExamplesError, read_manifest
+from coder.data.tfrecord import CorruptRecordError
+from coder.train import run_folder
+from coder.train.run_folder import Run, RunError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Trains a model on finished examples, or goes on where a killed run stopped."""
+
+    run: Path
+    """Folder of the run; one with a config.json needs no other option."""
+    examples: Path | None = None
+    """What beam_pipelines.examples wrote; tells the settings of the data, too."""
+    tokenizer: Path | None = None
+    """Its tokenizer.json."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    seed: int = 0
+    """Initialisation and data order."""
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command; exits with status 1 and a sentence where a run cannot be trained."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("coder").setLevel(logging.INFO)
+    try:
+        options, record = parse(argv)
+        done = run_folder.read_done(options.run)
+        if done is None:
+            with run_folder.locked(options.run):
+                done = _train(_prepare(options, record))
+    except (RunError, ExamplesError, CorruptRecordError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the same command goes on from the newest checkpoint")
+    print(
+        f"{options.run}: done, {done['steps']} steps, parameters {done['parameters_digest']}, "
+        f"{done['seconds']:.0f} s"
+    )
+
+
+def parse(argv: list[str]) -> tuple[Options, dict[str, Any] | None]:
+    """The options, those of a run that was begun as defaults, and its config.json if there is one.
+
+    Raises:
+        RunError: the options contradict what the run was begun with.
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--run", type=Path)
+    directory = early.parse_known_args(argv)[0].run
+    record = run_folder.read_record(directory) if directory else None
+    if record is None:
+        return tyro.cli(Options, args=argv, prog="python -m coder train"), None
+    begun = from_json(RunConfig, record["run"])
+    default = Options(
+        run=directory,
+        examples=Path(record["examples"]),
+        tokenizer=Path(record["tokenizer"]),
+        model=begun.model,
+        train=begun.train,
+        eval=begun.eval,
+        seed=begun.seed,
+    )
+    options = tyro.cli(Options, args=argv, prog="python -m coder train", default=default)
+    run_folder.check_unchanged(directory, record, _config(options, begun.data))
+    return options, record
+
+
+def _train(run: Run) -> dict[str, Any]:
+    os.environ["NPROC"] = str(run.nproc)
+    from coder.checkpoint import CheckpointError
+    from coder.train.trainer import train
+
+    try:
+        return train(run)
+    except CheckpointError as error:
+        raise RunError(str(error)) from None
+
+
+def _prepare(options: Options, record: dict[str, Any] | None) -> Run:
+    """Checks that everything fits together and writes config.json.
+
+    Raises:
+        RunError, ExamplesError: something is missing, does not fit, or has changed since the run was begun.
+    """
+    if options.examples is None or options.tokenizer is None:
+        raise RunError(
+            f"{options.run} has not been begun: a new run needs --examples and --tokenizer"
+        )
+    manifest = read_manifest(options.examples)
+    begun = record or {}
+    expected = begun.get("examples_digest", manifest["digest"])
+    if expected != manifest["digest"]:
+        raise RunError(
+            f"{options.examples} has changed since {options.run} was begun: digest {expected} -> {manifest['digest']}"
+        )
+    data = from_json(RunConfig, begun["run"]).data if begun else _data_settings(manifest)
+    run = Run(
+        directory=options.run,
+        config=_config(options, data),
+        examples=options.examples.absolute(),
+        examples_digest=manifest["digest"],
+        tokenizer=options.tokenizer.absolute(),
+        nproc=run_folder.choose_nproc(options.run, begun.get("nproc")),
+    )
+    _check_vocabulary(run)
+    run_folder.begin(run, begun)
+    return run
+
+
+def _config(options: Options, data: DataConfig) -> RunConfig:
+    return RunConfig(
+        model=options.model, data=data, train=options.train, eval=options.eval, seed=options.seed
+    )
+
+
+def _data_settings(manifest: dict[str, Any]) -> DataConfig:
+    """The settings that the examples were written with."""
+    names = {setting.name for setting in dataclasses.fields(DataConfig)}
+    settings = {name: value for name, value in manifest["config"].items() if name in names}
+    return from_json(DataConfig, settings)
+
+
+def _check_vocabulary(run: Run) -> None:
+    """Raises RunError where the tokenizer has tokens that the model has not, or cannot be read."""
+    from coder.data.tokenizer import Tokenizer
+
+    if not run.tokenizer.is_file():
+        raise RunError(
+            f"{run.tokenizer} does not exist: give --tokenizer the examples' tokenizer.json"
+        )
+    size = Tokenizer.load(run.tokenizer).vocab_size
+    if size > run.config.model.vocab_size:
+        raise RunError(
+            f"model.vocab_size={run.config.model.vocab_size} is less than the {size} tokens of {run.tokenizer}: "
+            f"set --model.vocab-size {size} or more"
+        )

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts tokens and time between two rows of the metrics."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+
+from coder.data.loader import Batch, Loader
+from coder.data.manifest import ExamplesError
+from coder.model.transformer import flops_per_token
+from coder.train.metrics import Row
+from coder.train.run_folder import Run
+from coder.train.schedule import schedule_factor
+from coder.train.step import TrainState
+from coder.train.throughput import recorded_peak
+
+
+class Meter:
+    """Turns the sums on the device and the clock of the host into rows."""
+
+    def __init__(self, run: Run, tokens: int, seconds: float):
+        """Starts a clock.
+
+        Args:
+            run: for its model, its learning rate and its folder.
+            tokens: that the run was trained on up to its last row.
+            seconds: that earlier attempts took.
+        """
+        self.tokens = tokens
+        self._vocab_size = run.config.model.vocab_size
+        length = run.config.data.sequence_length
+        self._flops_per_token = flops_per_token(run.config.model, length)
+        self._peak = recorded_peak(run.directory / "peak.json").flops_per_second
+        self._learning_rate = run.config.train.learning_rate
+        self._factor = jax.jit(schedule_factor(run.config.train))
+        self._birth = time.monotonic() - seconds
+        self.start()
+
+    def start(self) -> None:
+        """Begins the span of time that the next row is about."""
+        self._begin, self._waited = time.monotonic(), 0.0
+
+    def elapsed(self) -> float:
+        """Seconds that all attempts have taken."""
+        return time.monotonic() - self._birth
+
+    def fetch(self, loader: Loader) -> Batch:
+        """The next batch; the time it takes counts as waiting.
+
+        Raises:
+            ExamplesError: a token is not in the model's vocabulary, where jax would read another row in silence.
+            CorruptRecordError: an example fails its check sum.
+        """
+        begin = time.monotonic()
+        batch = next(loader)
+        largest = batch["tokens"].max()
+        if largest >= self._vocab_size:
+            raise ExamplesError(
+                f"the examples contain token {largest}, the model has model.vocab_size={self._vocab_size}"
+            )
+        self._waited += time.monotonic() - begin
+        return batch
+
+    def row(self, state: TrainState) -> Row:
+        """What happened since the last row; waits for the device."""
+        window, skipped, step = jax.device_get((state.window, state.skipped, state.step))
+        seconds = time.monotonic() - self._begin
+        tokens_per_second = float(window.tokens) / seconds
+        self.tokens += int(window.tokens)
+        row = Row(
+            step=int(step),
+            loss=float(window.nats / window.tokens) if window.tokens else None,
+            learning_rate=self._learning_rate * float(self._factor(jnp.int32(step - 1))),
+            grad_norm=float(window.grad_norm / window.steps) if window.steps else None,
+            tokens=self.tokens,
+            skipped=int(skipped),
+            tokens_per_second=tokens_per_second,
+            mfu=tokens_per_second * self._flops_per_token / self._peak,
+            data_wait=self._waited / seconds,
+            seconds=self.elapsed(),
+        )
+        self.start()
+        return row
