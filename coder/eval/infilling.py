@@ -4,18 +4,21 @@
 What is measured, per item (facts that the summary and the reports aggregate):
 
 * `nats`: a window, left to right, in the plain frame `<bos>text`.
-* `nats_empty_psm`: the same window after an empty prefix and suffix, `<bos><begin><hole><end>text`: the frame of a
-  model that was trained on nothing but infilling and has never seen the plain one.
-* `nats_infill`: the middle of a hole given its prefix and suffix in the format the run was trained on.
-* `nats_prefix`: the same middle given the prefix alone, in the plain frame `<bos>prefix middle`. The model without
-  infilling gives the baseline: the others may be bad at the plain frame, which would flatter their infilling.
-* `exact`: whether greedy decoding gives the middle and then ends. The argmax at every token of the true middle and
-  at the end token says the same without decoding, since greedy decoding that agrees so far has the same context.
-* `first_token_nats`: the part of `nats_infill` for the first token, where the model has to find out in which
-  context it continues.
+* `nats_empty_psm`: the same window after an empty prefix and suffix, `<bos><begin><hole><end>text`:
+  the frame of a model that was trained on nothing but infilling and has never seen the plain one.
+* `nats_infill`: the middle of a hole given its prefix and suffix in the format the run was trained
+  on.
+* `nats_prefix`: the same middle given the prefix alone, in the plain frame `<bos>prefix middle`.
+  The model without infilling gives the baseline: the others may be bad at the plain frame, which
+  would flatter their infilling.
+* `exact`: whether greedy decoding gives the middle and then ends. The argmax at every token of the
+  true middle and at the end token says the same without decoding, since greedy decoding that agrees
+  so far has the same context.
+* `first_token_nats`: the part of `nats_infill` for the first token, where the model has to find out
+  in which context it continues.
 
-Nats are sums over the tokens of the text in question alone, neither sentinels nor the end token; bytes are those of
-that text in UTF-8. Bits per byte = sum of nats / ln 2 / sum of bytes.
+Nats are sums over the tokens of the text in question alone, neither sentinels nor the end token;
+bytes are those of that text in UTF-8. Bits per byte = sum of nats / ln 2 / sum of bytes.
 """
 
 import json
@@ -53,8 +56,8 @@ class Options:
     documents: Path
     """Output folder of `beam_pipelines.corpus`, whose held-out documents are scored."""
     split: Literal["held_out", "train"] = "held_out"
-    """train: documents of the training repositories instead, into eval_train.json; for choosing settings without
-    a look at the held-out ones."""
+    """train: documents of the training repositories instead, into eval_train.json; for choosing
+    settings without a look at the held-out ones."""
 
 
 def main(argv: list[str]) -> None:
@@ -128,7 +131,7 @@ def infill_prompt(tokenizer: Tokenizer, hole: Hole, form: Format) -> list[int]:
 def _left_to_right(
     ask: Ask, tokenizer: Tokenizer, windows: Sequence[Window], form: Format | None
 ) -> Columns:
-    """Columns of the windows; the empty frame is the same in `psm` and `spm`, and `msp` has none."""
+    """Columns of the windows; `psm` and `spm` share their empty frame, and `msp` has none."""
     plain = ask([Query((tokenizer.bos,), window.ids) for window in windows])
     empty_psm = None
     if form in ("psm", "spm"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model thinks of given texts: the negative log-likelihood of every token, and whether it is the likeliest.
+"""How likely a model finds given texts, token by token.
 
 Letters: B batch, T tokens, V vocabulary.
 """
@@ -16,7 +16,7 @@ from coder.model.transformer import Decoder
 
 @dataclass(frozen=True)
 class Query:
-    """Token ids to condition on, and the ids after them whose likelihood is asked for; neither is empty."""
+    """Ids to condition on, and the ids after them that are to be scored; neither is empty."""
 
     prompt: tuple[int, ...]
     target: tuple[int, ...]
@@ -34,17 +34,16 @@ class Answer:
     nats: np.ndarray
     """[len(target)] float32: -log p(token | everything before it)."""
     likeliest: np.ndarray
-    """[len(target)] bool: the token is the argmax. All true: greedy decoding from the prompt gives the target."""
+    """[len(target)] bool: the token is the argmax. All true: greedy decoding gives the target."""
 
 
 def score(model: Decoder, queries: Sequence[Query], batch_size: int, longest: int) -> list[Answer]:
-    """Scores `queries` in batches of two static shapes: `longest` tokens, and half of that for the short ones.
+    """Scores `queries` in batches of two static shapes: `longest` positions, and half as many.
 
     Rows are independent: an answer does not depend on what it is batched with, but for rounding.
 
     Raises:
-        ValueError: a query has more than `longest` positions, so that the model would see positions it was never
-            trained on.
+        ValueError: a query has more than `longest` positions.
     """
     for query in queries:
         if query.length > longest:
@@ -86,7 +85,7 @@ def _score_batch(model: Decoder, queries: list[Query], batch_size: int, width: i
 def _token_scores(
     model: Decoder, tokens_BT: jax.Array, targets_BT: jax.Array, segment_ids_BT: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Negative log-likelihood (float32 nats) of each target, and whether it is the argmax; both [B, T]."""
+    """Nats (float32) of each target, and whether it is the argmax; both [B, T]."""
     positions_BT = jnp.broadcast_to(jnp.arange(tokens_BT.shape[1]), tokens_BT.shape)
     logits_BTV = model(tokens_BT, positions_BT, segment_ids_BT).astype(jnp.float32)
     target_logits_BT = jnp.take_along_axis(logits_BTV, targets_BT[..., None], axis=-1)[..., 0]

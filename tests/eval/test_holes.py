@@ -3,6 +3,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from coder.config import EvalConfig
 from coder.data.records import Document, DocumentFile
-from coder.eval.holes import Hole, Source, _trim, draw_items, line_cut, select_sources, span_cut
+from coder.eval.holes import _trim, draw_items, line_cut, select_sources, span_cut
 
 CONFIG = EvalConfig(documents=40, lines=40, spans=40, context_tokens=64)
 
@@ -20,6 +21,9 @@ class ByteTokenizer:
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
 
     def decode_bytes(self, ids: list[int]) -> bytes:
         return bytes(ids)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Likelihoods: against distributions known in closed form, and against the model called directly."""
+"""Likelihoods: against distributions known in closed form, and against the model called
+directly."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,8 @@ CONFIG = ModelConfig(
 
 
 class Bigram(nnx.Module):
-    """p(next | token) from a table of counts; it shows that every target is read off the token before it."""
+    """p(next | token) from a table of counts; it shows that every target is read off the token
+    before it."""
 
     def __init__(self, counts_VV: np.ndarray):
         self.log_counts_VV = nnx.Param(jnp.log(jnp.asarray(counts_VV, jnp.float32)))
