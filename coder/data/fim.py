@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fill-in-the-middle: a text is cut in three, and its middle is moved to the end.
 
-DeepSeek-Coder v1, section 3.1.2; Bavarian et al., "Efficient Training of Language Models to Fill in the Middle"
-(2022), for `spm` in its joined form. Training texts and evaluation prompts come from the same function.
+DeepSeek-Coder v1, section 3.1.2; Bavarian et al., "Efficient Training of Language Models to Fill in
+the Middle" (2022), for `spm` in its joined form. Training texts and evaluation prompts come from
+the same function.
 """
 
 from collections.abc import Sequence
@@ -19,10 +20,10 @@ def split(text: str, rng: Random, line_aligned: float = 0.0) -> tuple[str, str, 
     """Cuts a text at two uniformly random places between characters; any part may be empty.
 
     Args:
-        text: any text; a surrogate pair is one character of it, so no cut falls inside an encoded character.
+        text: any text; cuts fall between its characters, so each part is valid UTF-8.
         rng: draws the cuts.
-        line_aligned: probability that both cuts are then moved on to the end of their lines; if that is the same
-            place, the line is the middle.
+        line_aligned: probability that both cuts are then moved on to the end of their lines; if
+            that is the same place, the line is the middle.
 
     Returns:
         Prefix, middle and suffix, whose concatenation is `text`.
@@ -48,7 +49,10 @@ def _line_end(text: str, place: int) -> int:
 def prompt_ids(
     tokenizer: Tokenizer, prefix_ids: Sequence[int], suffix_ids: Sequence[int], format: FimFormat
 ) -> list[int]:
-    """What stands before the middle: the prompt on which a model writes the middle, then eos."""
+    """What stands before the middle: the prompt on which a model writes the middle, then eos.
+
+    `psm` is prefix, then suffix; `spm` is suffix, then prefix, which the middle follows directly.
+    """
     begin, hole, end = tokenizer.fim_begin, tokenizer.fim_hole, tokenizer.fim_end
     if format == "psm":
         return [tokenizer.bos, begin, *prefix_ids, hole, *suffix_ids, end]
@@ -62,5 +66,5 @@ def format_ids(
     suffix_ids: Sequence[int],
     format: FimFormat,
 ) -> list[int]:
-    """A rearranged text for training: `psm` is prefix, suffix, middle; `spm` suffix, then prefix and middle joined."""
+    """A rearranged text for training: the prompt, then its answer and eos."""
     return [*prompt_ids(tokenizer, prefix_ids, suffix_ids, format), *middle_ids, tokenizer.eos]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts of any length into sequences of one length, and the records that hold them.
 
-A sequence is made of segments: texts, or pieces of texts that are longer than a sequence. Attention, positions and
-targets stay within a segment. Stored are the tokens and the segments' lengths; the rest follows from them.
+A sequence is made of segments: texts, or pieces of texts that are longer than a sequence.
+Attention, positions and targets stay within a segment. Stored are the tokens and the segments'
+lengths; the rest follows from them.
 
 Shapes: T tokens of a sequence, padding included.
 """
@@ -36,16 +37,17 @@ def pack(
 ) -> list[list[Segment]]:
     """Places texts, in their order, each into the open sequence that it fills best.
 
-    A text that fits a sequence is kept whole. A longer one is cut into pieces that overlap by one token: the last
-    token of a piece has no target in it, so it starts the next piece, and every token but a text's first is the
-    target of exactly one position.
+    A text that fits a sequence is kept whole. A longer one is cut into pieces that overlap by one
+    token: the last token of a piece has no target in it, so it starts the next piece, and every
+    token but a text's first is the target of exactly one position.
 
     Args:
         lengths: tokens of each text, at least 1.
         sequence_length: T, at least 2.
         limit: sequences to fill; the first text that finds no room in them ends the packing.
-        reserved: room to set aside for each text instead of its length, so that different forms of the same texts
-            are placed alike; a text that is longer than its reserve takes its length.
+        reserved: room to set aside for each text instead of its length, so that different forms of
+            the same texts are placed alike; a text that is longer than its reserve takes its
+            length.
 
     Returns:
         The sequences, in the order in which they were begun.
@@ -73,7 +75,7 @@ def pack(
 
 
 def _pieces(lengths: Sequence[int], sequence_length: int) -> Iterator[Segment]:
-    """Every text as one segment, or as segments of T tokens that overlap by one, and what remains."""
+    """Every text as one segment, or as segments of T tokens that overlap by one."""
     for text, length in enumerate(lengths):
         start = 0
         while length - start > sequence_length:
@@ -117,8 +119,9 @@ def decode(record: bytes) -> dict[str, np.ndarray]:
     """What a model is trained on, from a record of `encode`.
 
     Returns:
-        int32 [T] `tokens`, `targets`, `positions` (from 0 in each segment), `segment_ids` (from 1; 0 is padding), and
-        float32 [T] `loss_mask`: 1 where the target is the segment's next token, 0 at its last token and in padding.
+        int32 [T] `tokens`, `targets`, `positions` (from 0 in each segment), `segment_ids` (from 1;
+        0 is padding), and float32 [T] `loss_mask`: 1 where the target is the segment's next token,
+        0 at its last token and in padding.
     """
     features = decode_example(record)
     length = int(features["sequence_length"][0])

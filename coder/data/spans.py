@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masked span prediction, the objective that DeepSeek-Coder's figure 3 compares FIM with (`msp`).
 
-As in T5 (Raffel et al. 2020, `random_spans_noise_mask`): spans of a text are replaced by sentinels, and follow the
-text, each after its sentinel. In a decoder both parts are one sequence:
+As in T5 (Raffel et al. 2020, `random_spans_noise_mask`): spans of a text are replaced by sentinels,
+and follow the text, each after its sentinel. In a decoder both parts are one sequence:
 
-    <bos> Thank <mask 0> me to your <mask 1> week. <mask 0> you for inviting <mask 1> party last <eos>
+    <bos> Thank <mask 0> me to your <mask 1> week. <mask 0> you for inviting <mask 1> party <eos>
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ def num_spans(length: int, rate: float, mean_length: float) -> int:
 
 
 def masked_length(length: int, rate: float, mean_length: float) -> int:
-    """Tokens of what `mask` makes of `length` tokens: two sentinels a span, bos and eos come on top."""
+    """Tokens of what `mask` makes of `length` tokens: two sentinels a span, bos and eos more."""
     return length + 2 * num_spans(length, rate, mean_length) + 2
 
 
 def longest_maskable(room: int, rate: float, mean_length: float) -> int:
-    """The most tokens that `mask` can make fit into `room` tokens and that need no more sentinels than there are."""
+    """The most tokens that `mask` can make fit into `room`, with the sentinels there are."""
     length = room
     while length > 0 and (
         masked_length(length, rate, mean_length) > room
@@ -39,10 +39,10 @@ def longest_maskable(room: int, rate: float, mean_length: float) -> int:
 def mask(
     ids: Sequence[int], rng: Random, rate: float, mean_length: float, tokenizer: Tokenizer
 ) -> list[int]:
-    """Masks random spans that together are `rate` of the tokens and have `mean_length` tokens on average.
+    """Masks random spans: `rate` of the tokens, `mean_length` tokens each on average.
 
-    Spans and the text between them are random compositions of their totals, so a text starts unmasked and no two
-    spans touch.
+    Spans and the text between them are random compositions of their totals, so a text starts
+    unmasked and no two spans touch.
 
     Args:
         ids: a text without control tokens, at least one token.
@@ -75,7 +75,7 @@ def mask(
 def prompt_ids(
     tokenizer: Tokenizer, prefix_ids: Sequence[int], suffix_ids: Sequence[int]
 ) -> list[int]:
-    """A text with one hole, as a model trained on `mask` knows it; the hole's tokens and eos are to follow."""
+    """A text with one hole, as `mask` would show it; the hole's tokens and eos are to follow."""
     return [tokenizer.bos, *prefix_ids, tokenizer.mask(0), *suffix_ids, tokenizer.mask(0)]
 
 

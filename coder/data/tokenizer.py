@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Byte-level BPE with DeepSeek-Coder v1's pre-tokenization and control tokens, trained here or imported.
+"""Byte-level BPE with DeepSeek-Coder v1's pre-tokenization and control tokens.
 
-Text is never a control token: it is encoded by a copy of the tokenizer that knows none, so `<｜fim▁hole｜>` in a
-source file becomes the tokens of its characters. The library's own switch, `encode_special_tokens`, protects only
-tokens that are marked special, and the released FIM tokens are not. Control tokens are ids, put in by the formats.
+Text is never a control token: it is encoded by a copy of the tokenizer that knows none, so
+`<｜fim▁hole｜>` in a source file becomes the tokens of its characters. The library's own switch,
+`encode_special_tokens`, protects only tokens that are marked special, and the released FIM tokens
+are not. Control tokens are ids, put in by the formats.
 """
 
 import json
@@ -27,13 +28,21 @@ CHAT = ("<|User|>", "<|Assistant|>", "<|EOT|>")
 CONTROL_TOKENS = (BOS, EOS, FIM_HOLE, FIM_BEGIN, FIM_END, PAD, *CHAT, *MASKS)
 """In the order of v1's ids 32013-32021, then the masks, which v1 does not have."""
 
-# Isolated one after the other, then single digits, then bytes (tokenizer.json of deepseek-coder-6.7b-base).
-_V1_PATTERNS = (
-    r"[\r\n]",
-    r"\s?\p{L}+",
-    r"\s?\p{P}+",
-    "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+",
+_EAST = "\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff"
+_V1_PATTERNS = (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", f"[{_EAST}]+")
+"""What v1 isolates, each pattern within the pieces of those before it; then come single digits."""
+_V1_AT_ONCE = "|".join(
+    [
+        r"[\r\n]",
+        *(
+            rf"[\s&&[^{_EAST}]]?[\p{{{kind}}}&&[^{_EAST}]]+|[\s&&[{_EAST}]]?[\p{{{kind}}}&&[{_EAST}]]+"
+            rf"|\s(?=\p{{{kind}}})"
+            for kind in "LP"
+        ),
+        rf"(?:(?!\s?[\p{{L}}\p{{P}}])[{_EAST}])+",
+    ]
 )
+"""The same pieces in one pass, which takes half the time."""
 _MIN_FREQUENCY = 2
 
 
@@ -105,11 +114,11 @@ class Tokenizer:
         return [encoding.ids for encoding in encoded]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids; control tokens are spelled out, and bytes that are no UTF-8 become U+FFFD."""
+        """The text of ids; control tokens are spelled out, bytes that are no UTF-8 are U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes of ids: an id may be a part of a character. An id beyond the vocabulary is U+FFFD."""
+        """The bytes of ids, which may be parts of characters; unknown ids are U+FFFD."""
         size, unknown = self.vocab_size, "\ufffd".encode()
         return b"".join(self._bytes_of_id[id_] if 0 <= id_ < size else unknown for id_ in ids)
 
@@ -176,8 +185,8 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
     Args:
         texts: what merges are counted on.
-        vocab_size: ids, the 256 bytes and the control tokens included. Fewer come out when the texts have no more
-            pairs that occur twice.
+        vocab_size: ids, the 256 bytes and the control tokens included. Fewer come out when the
+            texts have no more pairs that occur twice.
 
     Raises:
         TokenizerError: `vocab_size` is too small for the bytes and the control tokens.
@@ -185,17 +194,11 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     least = 256 + len(CONTROL_TOKENS)
     if vocab_size < least:
         raise TokenizerError(
-            f"a vocabulary of {vocab_size} is too small: 256 bytes and {len(CONTROL_TOKENS)} control tokens "
-            f"need {least}"
+            f"a vocabulary of {vocab_size} is too small: 256 bytes and "
+            f"{len(CONTROL_TOKENS)} control tokens need {least}"
         )
     trained = tokenizers.Tokenizer(models.BPE())
-    trained.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            *(pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in _V1_PATTERNS),
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    trained.pre_tokenizer = _pre_tokenizer(_V1_AT_ONCE)
     trained.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(CONTROL_TOKENS),
@@ -204,7 +207,9 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         show_progress=False,
     )
     trained.train_from_iterator(texts, trainer)
-    # As in the release, only these three are `special`: skip_special_tokens leaves the FIM tokens in place.
+    trained.pre_tokenizer = _pre_tokenizer(*_V1_PATTERNS)
+    # As in the release, only these three are `special`: skip_special_tokens leaves the FIM tokens
+    # in place.
     trained.add_tokens(
         [
             AddedToken(name, special=name in (BOS, EOS, PAD), normalized=False)
@@ -214,21 +219,52 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     return Tokenizer(trained.to_str(pretty=True))
 
 
+def _pre_tokenizer(*patterns: str) -> pre_tokenizers.PreTokenizer:
+    """Isolates what matches each pattern in turn, then digits; spells the rest as bytes."""
+    return pre_tokenizers.Sequence(
+        [
+            *(pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns),
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+
+
 def _without_control(parsed: dict[str, Any]) -> dict[str, Any]:
     """The definition of the same tokenizer for plain text: nothing is looked for, added or cut off.
 
-    A released tokenizer's other added tokens go as well: v1 has some that stand for bytes which UTF-8 does not use,
-    but match letters like `õ`, and so garble them.
+    A released tokenizer's other added tokens go as well: v1 has some that stand for bytes which
+    UTF-8 does not use, but match letters like `õ`, and so garble them.
     """
     added = {token["content"] for token in parsed["added_tokens"]}
     model = parsed["model"]
     vocab = {name: id_ for name, id_ in model["vocab"].items() if name not in added}
     return parsed | {
         "added_tokens": [],
+        "pre_tokenizer": _at_once(parsed["pre_tokenizer"]),
         "post_processor": None,
         "truncation": None,
         "padding": None,
         "model": model | {"vocab": vocab, "dropout": None},
+    }
+
+
+def _at_once(pre_tokenizer: dict[str, Any]) -> dict[str, Any]:
+    """The faster equal of v1's pre-tokenizer; any other as it is."""
+    steps = pre_tokenizer.get("pretokenizers", [])
+    splits = [_split(pattern) for pattern in _V1_PATTERNS]
+    if steps[: len(splits)] != splits:
+        return pre_tokenizer
+    return pre_tokenizer | {"pretokenizers": [_split(_V1_AT_ONCE), *steps[len(splits) :]]}
+
+
+def _split(pattern: str) -> dict[str, Any]:
+    """A step of a pre-tokenizer as `tokenizer.json` has it."""
+    return {
+        "type": "Split",
+        "pattern": {"Regex": pattern},
+        "behavior": "Isolated",
+        "invert": False,
     }
 
 
@@ -261,7 +297,7 @@ def _utf8_bytes() -> list[int]:
 
 
 def _byte_characters() -> dict[int, str]:
-    """How byte-level BPE spells bytes: printable ones of Latin-1 by themselves, others from U+0100 on (GPT-2)."""
+    """How GPT-2 spells bytes: Latin-1's printable ones as themselves, others from U+0100 on."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {byte: chr(byte) for byte in printable} | {
@@ -284,7 +320,7 @@ def _explained(texts: Sequence[str], error: TypeError) -> Exception:
             text.encode()
         except UnicodeEncodeError as wrong:
             return TokenizerError(
-                f"text {number} has a lone surrogate {text[wrong.start]!a} at character {wrong.start}: "
-                "it was not decoded from valid UTF-8"
+                f"text {number} has a lone surrogate {text[wrong.start]!a} at character "
+                f"{wrong.start}: it was not decoded from valid UTF-8"
             )
     return error
