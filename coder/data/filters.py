@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rule filters of DeepSeek-Coder (section 2.1), which are those of StarCoder.
+
+The paper gives the thresholds in words; where it leaves equality open, bigcode-dataset's
+`preprocessing/filtering.py`, from which the rules come, decides. A file is dropped when
+
+- its lines are longer than 100 characters on average, or one is longer than 1000
+  (equality is kept; lines as `str.splitlines` has them, their ends not counted);
+- less than 25 % of its characters are alphabetic (equality is kept; white space counts as
+  characters; the paper says alphabetic, some of the public code counts digits too);
+- `<?xml version=` stands in its first 100 characters (XSLT, which the paper exempts, is none of
+  the corpus's languages);
+- HTML: its visible text is below 20 % of the characters, or below 100 characters (equality is
+  kept, as the paper says; the public code drops it);
+- JSON, YAML: it has fewer than 50 or more than 5000 characters (equality is kept).
+
+Beyond the paper, each before any work on the text: an unprintable or overlong path, a language that
+is not in the corpus, an empty file, more than 1 MiB (the limit of The Stack), a NUL byte
+(no text has one), invalid UTF-8. A byte order mark is no character of the text and is taken off.
+"""
+
+import codecs
+import re
+import string
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from coder.data.html import is_overly_nested, visible_text
+from coder.data.languages import language_of
+
+Reason = Literal[
+    "path",
+    "language",
+    "empty",
+    "too_large",
+    "binary",
+    "encoding",
+    "xml",
+    "json_yaml_size",
+    "longest_line",
+    "average_line",
+    "alphabetic",
+    "html_nesting",
+    "html_text",
+]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+@dataclass(frozen=True)
+class FilterConfig:
+    """Thresholds of the rule filters; the defaults are the paper's."""
+
+    max_path: int = 500
+    """Characters of a path within its repository."""
+    max_bytes: int = 1 << 20
+    """Bytes of a file."""
+    max_average_line: float = 100.0
+    """Characters of a line, on average over the file."""
+    max_line: int = 1000
+    """Characters of the longest line."""
+    min_alphabetic: float = 0.25
+    """Share of alphabetic characters."""
+    xml_characters: int = 100
+    """Where an XML declaration is looked for, from the start of the file."""
+    min_html_text: int = 100
+    """Characters of visible text in an HTML file."""
+    min_html_share: float = 0.20
+    """Share of visible text in an HTML file."""
+    min_json_yaml: int = 50
+    """Characters of a JSON or YAML file."""
+    max_json_yaml: int = 5000
+    """Characters of a JSON or YAML file."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file that passes the filters."""
+
+    language: str
+    text: str
+
+
+def check(path: str, content: bytes, config: FilterConfig) -> Kept | Reason:
+    """What becomes of a file: its language and text, or the first reason against it."""
+    reason = check_name(path, len(content), config)
+    language = language_of(path)
+    if reason is not None or language is None:
+        return reason or "language"
+    if b"\0" in content:
+        return "binary"
+    content = content.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "encoding"
+    if not text:
+        return "empty"
+    return _check_text(language, text, content, config) or Kept(language, text)
+
+
+def check_name(path: str, size: int, config: FilterConfig) -> Reason | None:
+    """The reason against a file that its path and size in bytes give, before it is read at all."""
+    if not path.isprintable() or not 0 < len(path) <= config.max_path:
+        return "path"  # a line break in it, or bytes that are no UTF-8, among others
+    if language_of(path) is None:
+        return "language"
+    if size == 0:
+        return "empty"
+    return "too_large" if size > config.max_bytes else None
+
+
+def _check_text(language: str, text: str, content: bytes, config: FilterConfig) -> Reason | None:
+    """The reason that the text itself gives; the cheap rules come first."""
+    if "<?xml version=" in text[: config.xml_characters]:
+        return "xml"
+    if language in ("JSON", "YAML"):
+        if not config.min_json_yaml <= len(text) <= config.max_json_yaml:
+            return "json_yaml_size"
+    lengths = [len(line) for line in text.splitlines()]
+    if max(lengths) > config.max_line:
+        return "longest_line"
+    if sum(lengths) > config.max_average_line * len(lengths):
+        return "average_line"
+    if _alphabetic(text, content) < config.min_alphabetic * len(text):
+        return "alphabetic"
+    return _check_html(text, config) if language == "HTML" else None
+
+
+_NO_LETTER = bytes(set(range(256)) - set(string.ascii_letters.encode()))
+_ASCII = re.compile(r"[\0-\x7f]+")
+
+
+def _alphabetic(text: str, content: bytes) -> int:
+    """Alphabetic characters of `text`, whose UTF-8 is `content`."""
+    beyond_ascii = _ASCII.sub("", text)
+    return len(content.translate(None, _NO_LETTER)) + sum(map(str.isalpha, beyond_ascii))
+
+
+def _check_html(text: str, config: FilterConfig) -> Reason | None:
+    if is_overly_nested(text):
+        return "html_nesting"
+    visible = len(visible_text(text))
+    if visible < config.min_html_text or visible < config.min_html_share * len(text):
+        return "html_text"
+    return None
