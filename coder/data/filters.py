@@ -116,7 +116,7 @@ def _check_text(language: str, text: str, content: bytes, config: FilterConfig) 
     if language in ("JSON", "YAML"):
         if not config.min_json_yaml <= len(text) <= config.max_json_yaml:
             return "json_yaml_size"
-    lengths = [len(line) for line in text.splitlines()]
+    lengths = list(map(len, text.splitlines()))
     if max(lengths) > config.max_line:
         return "longest_line"
     if sum(lengths) > config.max_average_line * len(lengths):

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of a text other texts contain: exact sets of 5-gram shingles, hashed to 64 bits.
+
+Tokens are `\\w+`, as they are written: punctuation and white space do not count, letter case does.
+"""
+
+import hashlib
+import re
+
+import numpy as np
+
+SHINGLE_TOKENS = 5
+_TOKEN = re.compile(r"\w+")
+# Odd, so that multiplying modulo 2**64 loses nothing; powers of the 64-bit golden ratio.
+_WEIGHTS = np.array(
+    [pow(0x9E3779B97F4A7C15, power, 1 << 64) for power in range(1, SHINGLE_TOKENS + 1)], np.uint64
+)
+
+
+class _TokenHashes(dict[str, int]):
+    """64-bit hashes of tokens, computed when first asked for."""
+
+    def __missing__(self, token: str) -> int:
+        digest = hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        self[token] = int.from_bytes(digest, "little")
+        return self[token]
+
+
+def shingle_hashes(text: str) -> np.ndarray:
+    """The distinct hashes of the runs of five tokens in `text`, sorted: uint64 [n].
+
+    A text of one to four tokens has one shingle, all of it, so that it equals only its like; a text
+    without tokens has none. The hash is a sum of the tokens' hashes (blake2b), each times a weight of
+    its place.
+    """
+    hash_of = _TokenHashes()
+    tokens = np.array([hash_of[token] for token in _TOKEN.findall(text)], np.uint64)
+    count = len(tokens) - SHINGLE_TOKENS + 1
+    if count < 1:
+        return (tokens * _WEIGHTS[: len(tokens)]).sum(keepdims=True) if len(tokens) else tokens
+    shingles = np.zeros(count, np.uint64)
+    for place, weight in enumerate(_WEIGHTS):
+        shingles += tokens[place : place + count] * weight
+    return np.unique(shingles)
+
+
+def contained(hashes: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Which of `hashes` occur in the sorted hashes `within`: bool [n]."""
+    if len(within) == 0:
+        return np.zeros(len(hashes), bool)
+    places = np.searchsorted(within, hashes)
+    return within[np.minimum(places, len(within) - 1)] == hashes
+
+
+def containment(hashes: np.ndarray, within: np.ndarray) -> float:
+    """The share of the distinct `hashes` that the sorted hashes `within` have; 0 when there are none."""
+    return float(contained(hashes, within).mean()) if len(hashes) else 0.0
