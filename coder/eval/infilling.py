@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures a run on held-out windows and holes: `python -m coder eval --run DIR --documents DIR`.
+"""The measurements of a run on held-out windows and holes: the columns of eval.json.
 
-What is measured, per item (facts that the summary and the reports aggregate):
+Of each item:
 
 * `nats`: a window, left to right, in the plain frame `<bos>text`.
 * `nats_empty_psm`: the same window after an empty prefix and suffix, `<bos><begin><hole><end>text`:
@@ -21,78 +21,22 @@ Nats are sums over the tokens of the text in question alone, neither sentinels n
 bytes are those of that text in UTF-8. Bits per byte = sum of nats / ln 2 / sum of bytes.
 """
 
-import json
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 
-from coder.config import DataConfig, RunConfig, write_json
+from coder.config import DataConfig, RunConfig
 from coder.data import fim, spans
-from coder.data.records import Document
-from coder.data.tfrecord import read_shard
 from coder.data.tokenizer import Tokenizer
-from coder.eval.holes import Hole, Items, Window, draw_items
+from coder.eval.holes import Hole, Items, Window
 from coder.eval.score import Answer, Query, score
-from coder.infer.load import load_run
 from coder.model.transformer import Decoder
 
 Columns = dict[str, Any]
 Ask = Callable[[list[Query]], list[Answer]]
 Format = Literal["psm", "spm", "msp"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """Scores a trained run and writes eval.json into its folder."""
-
-    run: Path
-    """Folder of a trained run."""
-    documents: Path
-    """Output folder of `beam_pipelines.corpus`, whose held-out documents are scored."""
-    split: Literal["held_out", "train"] = "held_out"
-    """train: documents of the training repositories instead, into eval_train.json; for choosing
-    settings without a look at the held-out ones."""
-
-
-def main(argv: list[str]) -> None:
-    """`python -m coder eval`."""
-    options = tyro.cli(Options, args=argv, prog="python -m coder eval")
-    started = time.monotonic()
-    model, tokenizer, run = load_run(options.run)
-    items = draw_items(read_documents(options.documents, options.split), tokenizer, run.eval)
-    columns = evaluate(model, tokenizer, run, items)
-    result = {
-        "format": 1,
-        "split": options.split,
-        "documents_digest": json.loads((options.documents / "manifest.json").read_text())["digest"],
-        "seconds": round(time.monotonic() - started, 1),
-        "items": columns,
-    }
-    name = "eval.json" if options.split == "held_out" else "eval_train.json"
-    write_json(options.run / name, result)
-    print(summary(columns))
-
-
-def read_documents(folder: Path, split: str) -> Iterator[Document]:
-    """The documents of one split of a corpus.
-
-    Raises:
-        FileNotFoundError: the folder has no shard of that split.
-    """
-    shards = sorted(folder.glob(f"{split}-*.tfrecord"))
-    if not shards:
-        raise FileNotFoundError(
-            f"{folder}: no {split}-*.tfrecord here; is it a folder of beam_pipelines.corpus?"
-        )
-    for shard in shards:
-        for record in read_shard(shard):
-            yield Document.decode(record)
 
 
 def evaluate(

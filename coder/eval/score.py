@@ -14,6 +14,10 @@ import numpy as np
 from coder.model.transformer import Decoder
 
 
+class QueryError(ValueError):
+    """A query that the model was not trained for; the message says what to change."""
+
+
 @dataclass(frozen=True)
 class Query:
     """Ids to condition on, and the ids after them that are to be scored; neither is empty."""
@@ -43,12 +47,13 @@ def score(model: Decoder, queries: Sequence[Query], batch_size: int, longest: in
     Rows are independent: an answer does not depend on what it is batched with, but for rounding.
 
     Raises:
-        ValueError: a query has more than `longest` positions.
+        QueryError: a query has more than `longest` positions.
     """
     for query in queries:
         if query.length > longest:
-            raise ValueError(
-                f"a query of {query.length} positions does not fit a sequence of {longest}"
+            raise QueryError(
+                f"{query.length} positions do not fit data.sequence_length={longest}: "
+                "choose a smaller eval.context_tokens"
             )
     half = (longest + 1) // 2
     answers: dict[int, Answer] = {}

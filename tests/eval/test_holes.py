@@ -3,46 +3,21 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from coder.config import EvalConfig
+from coder.data import tokenizer
 from coder.data.records import Document, DocumentFile
 from coder.eval.holes import _trim, draw_items, line_cut, select_sources, span_cut
 
 CONFIG = EvalConfig(documents=40, lines=40, spans=40, context_tokens=64)
 
 
-class ByteTokenizer:
-    """A token a byte: what the code under test needs of a tokenizer, without training one."""
-
-    def encode(self, text: str) -> list[int]:
-        return list(text.encode())
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [self.encode(text) for text in texts]
-
-    def decode_bytes(self, ids: list[int]) -> bytes:
-        return bytes(ids)
-
-
-class WordTokenizer(ByteTokenizer):
-    """Merges pairs of lower-case letters, so that a split changes the number of tokens."""
-
-    def encode(self, text: str) -> list[int]:
-        ids: list[int] = []
-        for byte in text.encode():
-            if ids and ids[-1] < 256 and chr(ids[-1]).islower() and chr(byte).islower():
-                ids[-1] = 256 * ids[-1] + byte
-            else:
-                ids.append(byte)
-        return ids
-
-    def decode_bytes(self, ids: list[int]) -> bytes:
-        return b"".join(number.to_bytes(2 if number >= 256 else 1, "big") for number in ids)
+BYTES = tokenizer.train([], 256 + len(tokenizer.CONTROL_TOKENS))
+"""A token a byte: windows end inside of characters."""
 
 
 def make_document(repository: str, files: dict[str, str], language: str = "Python") -> Document:
@@ -56,6 +31,10 @@ def make_source(seed: int, num_lines: int) -> str:
     return "".join(
         " ".join(rng.choices(words, k=rng.randrange(8))) + "\n" for _ in range(num_lines)
     )
+
+
+MERGES = tokenizer.train([make_source(7, 2000)], BYTES.vocab_size + 60)
+"""Tokens of several bytes: a cut changes their number."""
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +53,9 @@ def documents() -> list[Document]:
     return [*large, small, middle]
 
 
-@pytest.mark.parametrize("tokenizer", [ByteTokenizer(), WordTokenizer()])
-def test_items_fit_the_context_and_reproduce_the_file(documents, tokenizer):
-    items = draw_items(documents, tokenizer, CONFIG)
+@pytest.mark.parametrize("encoder", [BYTES, MERGES])
+def test_items_fit_the_context_and_reproduce_the_file(documents, encoder):
+    items = draw_items(documents, encoder, CONFIG)
     texts = {
         (document.repository, file.path): file.text
         for document in documents
@@ -87,13 +66,12 @@ def test_items_fit_the_context_and_reproduce_the_file(documents, tokenizer):
         assert text[window.start :].startswith(window.text)
         assert window.start == 0 or text[window.start - 1] == "\n"
         assert len(window.ids) <= CONFIG.context_tokens
-        assert tokenizer.decode_bytes(list(window.ids)).decode() == window.text
+        assert encoder.decode_bytes(window.ids).decode() == window.text
     for hole in items.single_line + items.span:
         path, at = hole.id.rsplit("@")
         text = texts[hole.repository, path]
         prefix, middle, suffix = (
-            tokenizer.decode_bytes(list(ids))
-            for ids in (hole.prefix_ids, hole.middle_ids, hole.suffix_ids)
+            encoder.decode_bytes(ids) for ids in (hole.prefix_ids, hole.middle_ids, hole.suffix_ids)
         )
         assert middle.decode() == hole.middle
         assert text[int(at) :].startswith(hole.middle)
@@ -105,17 +83,17 @@ def test_items_fit_the_context_and_reproduce_the_file(documents, tokenizer):
 
 
 def test_a_single_line_is_one_whole_line(documents):
-    items = draw_items(documents, WordTokenizer(), CONFIG)
+    items = draw_items(documents, MERGES, CONFIG)
     assert len(items.single_line) == CONFIG.lines
     for hole in items.single_line:
         assert hole.middle.count("\n") == 1 and hole.middle.endswith("\n")
         assert 4 <= len(hole.middle.strip()) <= 80
-        assert bytes(hole.prefix_ids[-1:]) == b"\n"
+        assert MERGES.decode(hole.prefix_ids).endswith("\n")
         assert hole.suffix_ids
 
 
 def test_repositories_give_equally_as_long_as_they_can(documents):
-    items = draw_items(documents, ByteTokenizer(), CONFIG)
+    items = draw_items(documents, BYTES, CONFIG)
     counts = Counter(window.source.repository for window in items.left_to_right)
     assert counts.total() == CONFIG.documents
     assert counts["small"] < 10
@@ -123,7 +101,7 @@ def test_repositories_give_equally_as_long_as_they_can(documents):
 
 
 def test_windows_do_not_overlap_and_ids_are_unique(documents):
-    items = draw_items(documents, ByteTokenizer(), EvalConfig(documents=500, context_tokens=64))
+    items = draw_items(documents, BYTES, EvalConfig(documents=500, context_tokens=64))
     places = [
         (
             window.source.repository,
@@ -141,15 +119,15 @@ def test_windows_do_not_overlap_and_ids_are_unique(documents):
 
 
 def test_items_depend_on_the_seed_but_not_on_the_order_of_documents(documents):
-    items = draw_items(documents, ByteTokenizer(), CONFIG)
-    assert draw_items(documents[::-1], ByteTokenizer(), CONFIG) == items
-    other = draw_items(documents, ByteTokenizer(), EvalConfig(40, 40, 40, 64, seed=5))
+    items = draw_items(documents, BYTES, CONFIG)
+    assert draw_items(documents[::-1], BYTES, CONFIG) == items
+    other = draw_items(documents, BYTES, EvalConfig(40, 40, 40, 64, seed=5))
     assert {hole.id for hole in other.span} != {hole.id for hole in items.span}
 
 
 def test_fewer_items_are_the_first_of_more(documents):
-    many = draw_items(documents, ByteTokenizer(), CONFIG)
-    few = draw_items(documents, ByteTokenizer(), EvalConfig(7, 7, 7, 64))
+    many = draw_items(documents, BYTES, CONFIG)
+    few = draw_items(documents, BYTES, EvalConfig(7, 7, 7, 64))
     assert few.left_to_right == many.left_to_right[:7]
     assert few.single_line == many.single_line[:7]
     assert few.span == many.span[:7]
@@ -169,12 +147,12 @@ def test_python_files_come_first_and_others_serve_where_there_are_none():
 
 @pytest.mark.parametrize("text", ["", "\n\n\n", "x = 1", "a\n", " " * 5000])
 def test_a_file_with_nothing_to_measure_gives_nothing(text):
-    items = draw_items([make_document("a", {"a.py": text})], ByteTokenizer(), CONFIG)
+    items = draw_items([make_document("a", {"a.py": text})], BYTES, CONFIG)
     assert items.single_line == [] and items.span == [] and items.left_to_right == []
 
 
 def test_no_documents_give_no_items():
-    assert draw_items([], ByteTokenizer(), CONFIG).left_to_right == []
+    assert draw_items([], BYTES, CONFIG).left_to_right == []
 
 
 @pytest.mark.parametrize(

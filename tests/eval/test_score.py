@@ -1,31 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Likelihoods: against distributions known in closed form, and against the model called
-directly."""
+"""Likelihoods: against distributions known in closed form, and against the model's own logits."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from coder.config import ModelConfig
-from coder.eval.score import Query, score
-from coder.model.transformer import init_decoder
+from coder.eval.score import Query, QueryError, score
+from coder.model.transformer import Decoder, init_decoder
+from tests.eval.bigram import Bigram
 
 CONFIG = ModelConfig(
     vocab_size=32, d_model=16, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=8, d_ff=24
 )
-
-
-class Bigram(nnx.Module):
-    """p(next | token) from a table of counts; it shows that every target is read off the token
-    before it."""
-
-    def __init__(self, counts_VV: np.ndarray):
-        self.log_counts_VV = nnx.Param(jnp.log(jnp.asarray(counts_VV, jnp.float32)))
-
-    def __call__(self, tokens_BT, positions_BT, segment_ids_BT):
-        return self.log_counts_VV[...][tokens_BT]
 
 
 def random_queries(seed: int, count: int, vocab_size: int, longest: int) -> list[Query]:
@@ -58,29 +45,23 @@ def test_a_tie_goes_to_the_lowest_token_as_in_greedy_decoding():
     assert first.likeliest.all() and not second.likeliest.any()
 
 
-def test_padding_and_batching_change_nothing():
+def test_padding_batching_and_what_follows_change_nothing():
     model = init_decoder(CONFIG, seed=3)
     rng = np.random.default_rng(2)
-    queries = []
-    for num_ids in (10, 21) * 4:
-        ids, cut = (
-            rng.integers(0, CONFIG.vocab_size, num_ids).tolist(),
-            int(rng.integers(1, num_ids)),
-        )
-        queries.append(Query(tuple(ids[:cut]), tuple(ids[cut:])))
-
-    @jax.jit
-    def log_probs(ids_BT):
-        positions_BT = jnp.arange(ids_BT.shape[1])[None]
-        return jax.nn.log_softmax(model(ids_BT, positions_BT, jnp.ones_like(ids_BT)), axis=-1)
-
+    ids_BT = rng.integers(0, CONFIG.vocab_size, (8, 21))
+    positions_BT = np.broadcast_to(np.arange(21), ids_BT.shape)
+    logits_BTV = jax.jit(Decoder.__call__)(model, ids_BT, positions_BT, np.ones_like(ids_BT))
+    log_probs_BTV = np.asarray(jax.nn.log_softmax(logits_BTV, axis=-1))
+    queries, expected = [], []
+    places_B2 = np.sort(rng.permuted(np.tile(np.arange(1, 22), (8, 1)), axis=1)[:, :2])
+    for row, (cut, end) in enumerate(places_B2):
+        ids = tuple(ids_BT[row].tolist())
+        queries.append(Query(ids[:cut], ids[cut:end]))
+        expected.append(-log_probs_BTV[row, np.arange(cut - 1, end - 1), ids_BT[row, cut:end]])
     for batch_size, longest in ((3, 20), (8, 40)):
-        for query, answer in zip(queries, score(model, queries, batch_size, longest), strict=True):
-            log_probs_TV = np.asarray(log_probs(jnp.asarray([query.prompt + query.target])))[0]
-            rows = np.arange(len(query.prompt) - 1, query.length)
-            np.testing.assert_allclose(
-                answer.nats, -log_probs_TV[rows, query.target], rtol=2e-5, atol=2e-5
-            )
+        answers = score(model, queries, batch_size, longest)
+        for nats, answer in zip(expected, answers, strict=True):
+            np.testing.assert_allclose(answer.nats, nats, rtol=2e-5, atol=2e-5)
 
 
 def test_only_two_shapes_are_compiled():
@@ -96,7 +77,9 @@ def test_only_two_shapes_are_compiled():
 
 
 def test_a_query_longer_than_the_model_has_seen_is_refused():
-    with pytest.raises(ValueError, match="5 positions does not fit a sequence of 4"):
+    with pytest.raises(
+        QueryError, match="5 positions .* data.sequence_length=4: .* eval.context_tokens"
+    ):
         score(Bigram(np.ones((3, 3))), [Query((0, 1), (2, 0, 1, 2))], 2, 4)
 
 
