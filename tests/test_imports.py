@@ -20,6 +20,7 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "kernels": ("kernels", ("flax", "optax", "orbax", "grain", *BEAM)),
     "coder.config": ("", (*ACCELERATOR, *BEAM)),
     "coder.sharding": ("coder.config", BEAM),
+    "coder.checkpoint": ("coder.model coder.sharding coder.config", BEAM),
     "coder.data": ("coder.data coder.config", (*ACCELERATOR, *BEAM)),
     "coder.data.loader": ("coder.data coder.config", BEAM),
     "coder.model": ("coder.model coder.sharding coder.config kernels", BEAM),
