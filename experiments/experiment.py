@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an experiment is: a question, variants of one configuration, scales to run them at, and claims to judge.
+"""What an experiment is: a question, variants of one configuration, scales, and claims to judge.
 
-An experiment is a module of this package with a constant `EXPERIMENT`. Settings are dotted paths into
-`coder.config.RunConfig`; a misspelt one fails when the module is imported, not hours into a run.
+An experiment is a module of this package with a constant `EXPERIMENT`. Settings are dotted paths
+into `coder.config.RunConfig`; a misspelt one fails when the module is imported, not hours into a
+run.
 """
 
 import difflib
@@ -10,13 +11,12 @@ import importlib
 import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from coder.config import RunConfig, replace
 from coder.report.measures import Layout
 
 JobKind = Literal["corpus", "tokenizer", "examples", "train", "eval"]
-JOB_KINDS: tuple[JobKind, ...] = get_args(JobKind)
 MACHINERY = ("experiment", "run")
 """Modules of this package that are not experiments."""
 
@@ -58,13 +58,15 @@ class Experiment:
     variants: dict[str, dict[str, Any]]
     """Name to the dotted settings in which the variant differs."""
     scales: dict[str, Scale]
+    """From the smallest to the largest."""
     layout: Layout
 
     def __post_init__(self) -> None:
         """Builds every configuration once.
 
         Raises:
-            ValueError: a setting of a variant or scale does not exist or has the wrong type, or a claim is about
+            ValueError: a setting of a variant or scale does not exist or has the wrong type, or a
+            claim is about
                 a variant that there is not.
         """
         for scale in self.scales:
@@ -74,7 +76,9 @@ class Experiment:
         for contrast in contrasts:
             for variant in contrast.variants:
                 if variant not in self.variants:
-                    raise ValueError(f"{self.name}: {contrast.id} is about an unknown variant {variant!r}")
+                    raise ValueError(
+                        f"{self.name}: {contrast.label!r} is about an unknown variant {variant!r}"
+                    )
 
     def config(self, scale: str, variant: str, seed: int, overrides: dict[str, Any]) -> RunConfig:
         """The settings of one run; `overrides` come from the command line and win."""

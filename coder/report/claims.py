@@ -23,7 +23,7 @@ class Judgement:
 
 
 def judge(claim: Claim, measurements: Measurements) -> Judgement:
-    """Weighs a claim: every component's 95 % interval must lie wholly above zero for it to be reproduced."""
+    """Weighs a claim by the 95 % intervals of its components."""
     components, premises, beside = (
         tuple(measurements.estimate(contrast) for contrast in contrasts)
         for contrasts in (claim.components, claim.premises, claim.beside)
@@ -52,7 +52,9 @@ def verdict_of(
     against = [c.label for c, estimate in components if estimate is not None and estimate.high < 0]
     if against:
         return "not-reproduced", f"the interval lies wholly below zero: {against[0]}"
-    open_ones = [c.label for c, estimate in components if estimate is not None and estimate.low <= 0]
+    open_ones = [
+        c.label for c, estimate in components if estimate is not None and estimate.low <= 0
+    ]
     if open_ones:
         return "inconclusive", f"the interval includes zero: {open_ones[0]}"
     return "reproduced", "every interval lies wholly above zero"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a report is made of, as data: metrics of one run, signed sums of them, and claims about their sign.
+"""What a report is made of, as data.
 
-    Metric     one number of one run, from the rows of its eval.json (bits per byte of all span holes)
-    Contrast   a signed sum of metrics over variants (prefix-only of `no_fim` minus infilling of `psm_50`)
+    Metric     one number of one run, from its eval.json: bits per byte of all span holes
+    Contrast   a signed sum of metrics: prefix-only of `no_fim` minus infilling of `psm_50`
     Claim      contrasts that are all above zero if the paper's finding holds here too
     Layout     which of these a report prints, and in which order
 
@@ -43,19 +43,18 @@ class Term:
 class Contrast:
     """A signed sum of metrics; all its terms are paired by seed and by item."""
 
-    id: str
     label: str
     terms: tuple[Term, ...]
 
     def of(self, variant: str) -> "Contrast":
         """The same contrast with `variant` in the place of `OWN`."""
         terms = tuple(replace(t, variant=t.variant or variant) for t in self.terms)
-        return Contrast(self.id, self.label, terms)
+        return Contrast(self.label, terms)
 
     def within(self, tokens: tuple[int, int]) -> "Contrast":
         """The same contrast over the items whose hole has so many tokens."""
         terms = tuple(replace(t, metric=replace(t.metric, tokens=tokens)) for t in self.terms)
-        return Contrast(self.id, self.label, terms)
+        return Contrast(self.label, terms)
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -89,6 +88,19 @@ class Breakdown:
 
 
 @dataclass(frozen=True)
+class TradeOff:
+    """A plot of what variants gain against what it costs, compared with one of them."""
+
+    reference: str
+    """The variant at the origin."""
+    across: Contrast
+    across_label: str
+    up: tuple[Contrast, ...]
+    """One panel each, titled by its label."""
+    up_label: str
+
+
+@dataclass(frozen=True)
 class Claim:
     """A finding of the paper that this experiment can confirm or refute."""
 
@@ -99,7 +111,7 @@ class Claim:
     components: tuple[Contrast, ...]
     """All above zero if the finding holds."""
     premises: tuple[Contrast, ...] = ()
-    """Must be above zero for the claim to mean anything; if one is not, the verdict is inconclusive."""
+    """Must be above zero for the claim to mean anything; else it is inconclusive."""
     caveat: str = ""
     """How the figure can mislead; printed with the verdict."""
     beside: tuple[Contrast, ...] = ()
@@ -113,6 +125,5 @@ class Layout:
     measures: tuple[Measure, ...]
     claims: tuple[Claim, ...]
     breakdowns: tuple[Breakdown, ...] = ()
-    trade_off: tuple[Contrast, Contrast] | None = None
-    """The two axes of the trade-off plot."""
+    trade_off: TradeOff | None = None
     notes: tuple[str, ...] = ()

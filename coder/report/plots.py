@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plots of a report, as PNG; matplotlib is imported here and nowhere else.
 
-Variants have the colours of Okabe and Ito's palette, which colour-blind readers can tell apart, and a marker each.
+Variants have the colours of Okabe and Ito's palette, which colour-blind readers can tell apart, and
+a marker each.
 """
 
 from pathlib import Path
@@ -14,7 +15,8 @@ from matplotlib.figure import Figure
 COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 VERDICT_COLORS = {"reproduced": "#009E73", "not-reproduced": "#D55E00", "inconclusive": "#767676"}
-STYLE = {
+AXIS_COLOR = "#444444"
+STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -25,6 +27,8 @@ STYLE = {
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
     "axes.titlesize": 11,
+    "figure.titlesize": 12,
+    "figure.titleweight": "bold",
     "legend.frameon": False,
 }
 DOTS_PER_INCH = 150
@@ -33,21 +37,16 @@ DOTS_PER_INCH = 150
 def draw(report: dict[str, Any], folder: Path) -> dict[str, str]:
     """Writes every plot that the report has data for; returns its caption and file name."""
     drawn = {}
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(rc=STYLE):
         for name, caption, figure in (
-            ("trade_off", "Left-to-right quality against infilling", trade_off(report)),
+            ("trade_off", "What infilling gains against what it costs", trade_off(report)),
             ("claims", "What the claims rest on", claims(report)),
             ("curves", "Training loss", curves(report)),
         ):
             if figure is not None:
-                figure.savefig(folder / f"{name}.png", dpi=DOTS_PER_INCH, bbox_inches="tight")
+                figure.savefig(folder / f"{name}.png", dpi=DOTS_PER_INCH)
                 drawn[caption] = f"{name}.png"
     return drawn
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
 
 
 def _looks(report: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -59,102 +58,135 @@ def _looks(report: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def trade_off(report: dict[str, Any]) -> Figure | None:
-    """Both qualities of each variant with their intervals, and its seeds as small points."""
+    """Gain over cost with intervals, the seeds as small points; the reference is at the origin."""
     data = report["trade_off"]
-    points = {v: p for v, p in (data or {"points": {}})["points"].items() if all(p)}
-    if not points:
+    if not data or not any(
+        all(pair) for panel in data["panels"] for pair in panel["points"].values()
+    ):
         return None
-    figure, axes = _figure(6.4, 4.6)
+    figure = Figure(figsize=(4.6 * len(data["panels"]), 4.3), layout="constrained")
     looks = _looks(report)
-    for variant, (across, up) in points.items():
-        color, marker = looks[variant]
-        axes.errorbar(
-            across["value"],
-            up["value"],
-            xerr=[[across["value"] - across["low"]], [across["high"] - across["value"]]],
-            yerr=[[up["value"] - up["low"]], [up["high"] - up["value"]]],
-            color=color,
-            marker=marker,
-            markersize=9,
-            elinewidth=1.4,
-            linestyle="none",
-            label=variant,
-        )
-        axes.scatter(across["by_seed"], up["by_seed"], color=color, marker=marker, s=14, alpha=0.45)
-    axes.set_xlabel(f"{data['across']} (bits per byte; left is better)")
-    axes.set_ylabel(f"{data['up']} (bits per byte; down is better)")
-    axes.set_title(f"{report['title']}: infilling against left to right")
-    axes.legend()
+    for number, panel in enumerate(data["panels"], start=1):
+        axes = figure.add_subplot(1, len(data["panels"]), number)
+        axes.axhline(0, color=AXIS_COLOR, linewidth=1)
+        axes.axvline(0, color=AXIS_COLOR, linewidth=1)
+        color, marker = looks[data["reference"]]
+        axes.plot(0, 0, marker, color=color, markersize=8, label=data["reference"])
+        for variant, (across, up) in panel["points"].items():
+            if across and up:
+                _point(axes, across, up, *looks[variant], variant)
+        axes.set_title(panel["title"])
+        axes.set_xlabel(data["across_label"])
+        axes.margins(0.12)
+        if number == 1:
+            axes.set_ylabel(data["up_label"])
+            axes.legend(loc="best")
+    figure.suptitle(f"{report['title']}: up and left is better", x=0.01, ha="left")
     return figure
+
+
+def _point(
+    axes: Axes, across: dict[str, Any], up: dict[str, Any], color: str, marker: str, label: str
+) -> None:
+    """One variant with both intervals and its seeds."""
+    axes.errorbar(
+        across["value"],
+        up["value"],
+        xerr=[[across["value"] - across["low"]], [across["high"] - across["value"]]],
+        yerr=[[up["value"] - up["low"]], [up["high"] - up["value"]]],
+        color=color,
+        marker=marker,
+        markersize=8,
+        elinewidth=1.5,
+        linestyle="none",
+        label=label,
+    )
+    if across["seeds"] == up["seeds"]:
+        axes.scatter(across["by_seed"], up["by_seed"], color=color, marker=marker, s=12, alpha=0.4)
 
 
 def claims(report: dict[str, Any]) -> Figure | None:
-    """Every contrast behind a claim with its interval, claim by claim; right of zero is the paper's side."""
-    rows = [
-        (claim, contrast)
+    """The contrasts behind each claim with their intervals; right of zero is the paper's side."""
+    panels = [
+        (claim, [contrast for contrast in claim["contrasts"] if contrast["estimate"]])
         for claim in report["claims"]
-        for contrast in claim["contrasts"]
-        if contrast["estimate"]
     ]
-    if not rows:
+    panels = [(claim, contrasts) for claim, contrasts in panels if contrasts]
+    if not panels:
         return None
-    figure, axes = _figure(9.2, 0.9 + 0.36 * (len(rows) + len(report["claims"])))
-    axes.axvline(0, color="#444444", linewidth=1)
-    y, ticks, labels = 0.0, [], []
-    previous = None
-    for claim, contrast in rows:
-        if claim is not previous:
-            y -= 1.25
-            text = f"{claim['statement']}: {claim['verdict']}"
-            axes.annotate(
-                text,
-                (0, y),
-                xycoords=("axes fraction", "data"),
-                xytext=(-300, 0),
-                textcoords="offset points",
-                color=VERDICT_COLORS[claim["verdict"]],
-                weight="bold",
-                va="center",
-                annotation_clip=False,
-            )
-            previous = claim
-        y -= 0.85
-        _forest_row(axes, y, contrast, VERDICT_COLORS[claim["verdict"]])
-        ticks.append(y)
-        aside = "" if contrast["role"] == "component" else f" ({contrast['role']})"
-        labels.append(contrast["label"] + aside)
-    axes.set_yticks(ticks, labels)
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(y - 0.7, -0.5)
-    axes.grid(axis="y", visible=False)
-    axes.spines["left"].set_visible(False)
-    axes.set_xlabel("bits per byte; right of zero is the paper's side (95 % interval over seeds, repositories, holes)")
+    heights = [len(contrasts) + 1.3 for _, contrasts in panels]
+    figure = Figure(figsize=(9.6, 0.8 + 0.36 * sum(heights)), layout="constrained")
+    grid = figure.add_gridspec(len(panels), 1, height_ratios=heights)
+    for row, (claim, contrasts) in enumerate(panels):
+        _forest(figure.add_subplot(grid[row]), claim, contrasts)
+    figure.supxlabel(
+        "right of zero is the paper's side (bits per byte, 95 % intervals)\n"
+        "filled: the verdict rests on it; hollow: a premise, or for comparison",
+        fontsize=9,
+    )
+    figure.suptitle(report["title"], x=0.01, ha="left")
     return figure
 
 
-def _forest_row(axes: Axes, y: float, contrast: dict[str, Any], color: str) -> None:
-    """One interval; hollow if the verdict does not rest on it."""
-    estimate = contrast["estimate"]
-    counts = contrast["role"] == "component"
-    axes.plot([estimate["low"], estimate["high"]], [y, y], color=color, linewidth=2 if counts else 1)
-    axes.plot(
-        estimate["value"], y, "o", color=color, markersize=6, markerfacecolor=color if counts else "white"
-    )
+def _forest(axes: Axes, claim: dict[str, Any], contrasts: list[dict[str, Any]]) -> None:
+    """One claim: a line for each contrast, on a scale of its own."""
+    color = VERDICT_COLORS[claim["verdict"]]
+    axes.axvline(0, color=AXIS_COLOR, linewidth=1)
+    for y, contrast in enumerate(contrasts):
+        estimate, component = contrast["estimate"], contrast["role"] == "component"
+        axes.plot(
+            [estimate["low"], estimate["high"]],
+            [y, y],
+            color=color,
+            linewidth=2.2 if component else 1.2,
+        )
+        face = color if component else "white"
+        axes.plot(estimate["value"], y, "o", color=color, markersize=6.5, markerfacecolor=face)
+    axes.set_yticks(range(len(contrasts)), [contrast["label"] for contrast in contrasts])
+    axes.set_ylim(len(contrasts) - 0.4, -0.6)
+    axes.margins(x=0.08)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    verdict = claim["verdict"].replace("-", " ")
+    # The title begins at the left edge of the figure, for it is longer than the axes; a blank one
+    # makes room for it.
+    axes.set_title(" ")
+    axes.annotate(
+        f"{claim['statement']}: {verdict}",
+        (0.01, 1),
+        xycoords=(axes.figure.transFigure, axes.transAxes),
+        xytext=(0, 7),
+        textcoords="offset points",
+        color=color,
+        weight="bold",
+        annotation_clip=False,
+    ).set_in_layout(False)
 
 
 def curves(report: dict[str, Any]) -> Figure | None:
-    """Training loss over steps: a thin line for each seed."""
-    looks = _looks(report)
+    """Training loss over steps: the mean over seeds, and the range of the seeds."""
     if not any(report["curves"].values()):
         return None
-    figure, axes = _figure(6.4, 4.2)
+    figure = Figure(figsize=(7.2, 4.3), layout="constrained")
+    axes = figure.add_subplot()
     for variant, seeds in report["curves"].items():
-        for number, seed in enumerate(seeds):
-            steps, losses = zip(*seed["points"], strict=True)
-            label = variant if number == 0 else None
-            axes.plot(steps, losses, color=looks[variant][0], linewidth=1, alpha=0.8, label=label)
+        by_step: dict[int, list[float]] = {}
+        for step, loss in (point for seed in seeds for point in seed["points"]):
+            by_step.setdefault(step, []).append(loss)
+        if not by_step:
+            continue
+        steps, losses = zip(*sorted(by_step.items()), strict=True)
+        color = _looks(report)[variant][0]
+        axes.plot(
+            steps, [sum(at) / len(at) for at in losses], color=color, linewidth=1.4, label=variant
+        )
+        axes.fill_between(
+            steps, [min(at) for at in losses], [max(at) for at in losses], color=color, alpha=0.15
+        )
+    axes.set_xscale("log")
     axes.set_xlabel("step")
-    axes.set_ylabel("training loss (nats per token of its own objective)")
-    axes.set_title(f"{report['title']}: training")
+    axes.set_ylabel("training loss (nats per token, each on its own examples)")
+    axes.set_title(f"{report['title']}: mean and range over seeds")
     axes.legend()
     return figure

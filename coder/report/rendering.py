@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report (`coder.report.summary`) as Markdown, on the terminal, and as plain lines for scripts."""
+"""A report of `coder.report.summary` as Markdown, on the terminal, and as lines for scripts."""
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 MARKS = {"reproduced": "✓", "not-reproduced": "✗", "inconclusive": "?"}
 COLORS = {"reproduced": "green", "not-reproduced": "red", "inconclusive": "yellow"}
 MISSING = "–"
+LEGEND = (
+    "Bits per byte if no other unit is given: mean over seeds ± 95 % interval over seeds, "
+    "repositories and holes; ↓ less is better, ↑ more is better"
+)
 
 
 def number(estimate: dict[str, Any] | None, unit: str, signed: bool = False) -> str:
@@ -37,12 +43,12 @@ def bucket_name(bucket: list[int]) -> str:
 
 
 def measure_rows(report: dict[str, Any]) -> list[list[str]]:
-    """The main table: measure, unit with its better direction, a cell for every variant, the paper's figure."""
+    """The main table: measure, a cell for every variant, the paper's figure."""
     arrows = {"lower": "↓", "higher": "↑"}
+    units = {"bits per byte": "", "share": "", "nats per item": ", nats"}
     return [
         [
-            measure["label"],
-            f"{measure['unit']} {arrows[measure['better']]}",
+            f"{measure['label']}{units[measure['unit']]} {arrows[measure['better']]}",
             *(number(measure["estimates"][v], measure["unit"]) for v in report["variants"]),
             measure["paper"],
         ]
@@ -53,15 +59,12 @@ def measure_rows(report: dict[str, Any]) -> list[list[str]]:
 def markdown(report: dict[str, Any], plots: dict[str, str]) -> str:
     """The whole report; `plots` maps a caption to the file name of its image."""
     parts = [f"# {report['title']}", report["question"], f"Paper: {report['paper']}."]
-    if report["overrides"]:
-        parts.append("**Settings changed on the command line:** " + "; ".join(report["overrides"]))
-    if report["missing"]:
-        parts.append("**Missing runs:** " + ", ".join(report["missing"]))
+    parts += [f"**{notice}**" for notice in _notices(report)]
     parts += ["## Claims", *(_claim_markdown(claim) for claim in report["claims"])]
     parts += [
         "## Held-out measurements",
-        "Mean over seeds with its 95 % interval over seeds, repositories and holes. ↓ less is better, ↑ more is better.",
-        _table(["", "unit", *report["variants"], "paper"], measure_rows(report)),
+        f"{LEGEND}.",
+        _table(["", *report["variants"], "paper"], measure_rows(report)),
     ]
     for breakdown in report["breakdowns"]:
         header = ["", *(bucket_name(bucket) for bucket in breakdown["buckets"])]
@@ -80,7 +83,9 @@ def markdown(report: dict[str, Any], plots: dict[str, str]) -> str:
 
 def _items(breakdown: dict[str, Any], bucket: int) -> str:
     """Holes behind a column of a breakdown."""
-    counts = [row["estimates"][bucket]["items"] for row in breakdown["rows"] if row["estimates"][bucket]]
+    counts = [
+        row["estimates"][bucket]["items"] for row in breakdown["rows"] if row["estimates"][bucket]
+    ]
     return str(max(counts, default=0))
 
 
@@ -90,14 +95,17 @@ def _claim_markdown(claim: dict[str, Any]) -> str:
         [contrast["role"], contrast["label"], signed_interval(contrast["estimate"])]
         for contrast in claim["contrasts"]
     ]
-    advice = f"; {claim['advice']}" if claim["advice"] else ""
     lines = [
         f"### {MARKS[claim['verdict']]} {claim['statement']}: {claim['verdict']}",
-        f"{claim['reason'].capitalize()}{advice}. {claim['caveat']}".strip(),
+        f"{_first_upper(claim['reason'])}{_advice(claim)}. {claim['caveat']}".strip(),
         f"Paper: {claim['paper']}.",
         _table(["", "above zero if the paper's finding holds", "estimate [95 % interval]"], rows),
     ]
     return "\n\n".join(lines)
+
+
+def _first_upper(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
@@ -111,25 +119,44 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 def show(report: dict[str, Any], console: Console) -> None:
     """Prints the main table and the verdicts."""
-    table = Table(title=report["title"], title_style="bold", caption=report["facts"]["runs"] + " runs")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        title=report["title"],
+        title_style="bold",
+        caption=f"{report['facts']['runs']}. {LEGEND}.",
+    )
     table.add_column("")
-    table.add_column("unit", style="dim")
     for variant in report["variants"]:
         table.add_column(variant, justify="right", no_wrap=True)
     for row in measure_rows(report):
         table.add_row(*row[:-1])
     console.print(table)
-    verdicts = Table(show_header=False, box=None, pad_edge=False)
+    for line in _notices(report):
+        console.print(Text(line, style="bold yellow"))
     for claim in report["claims"]:
-        color = COLORS[claim["verdict"]]
-        advice = f"; {claim['advice']}" if claim["advice"] else ""
-        mark = Text(f"{MARKS[claim['verdict']]} {claim['verdict']}", style=f"bold {color}")
-        verdicts.add_row(mark, Text(claim["statement"]))
-        verdicts.add_row("", Text(claim["reason"] + advice, style="dim"))
-        for contrast in claim["contrasts"]:
-            line = f"{signed_interval(contrast['estimate'])}  {contrast['label']}"
-            verdicts.add_row("", Text(f"  {line}", style="dim"))
-    console.print(verdicts)
+        mark = Text(
+            f"{MARKS[claim['verdict']]} {claim['verdict']}: ", style=COLORS[claim["verdict"]]
+        )
+        console.print(mark.append(claim["statement"], style="bold"))
+        details = [f"{claim['reason']}{_advice(claim)}"]
+        details += [f"{signed_interval(c['estimate'])}  {c['label']}" for c in claim["contrasts"]]
+        for line in details:
+            console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
+
+
+def _notices(report: dict[str, Any]) -> list[str]:
+    """What a reader must know before the figures."""
+    named = {
+        "Missing runs": report["missing"],
+        "Settings changed on the command line": report["overrides"],
+    }
+    return [f"{name}: {', '.join(values)}" for name, values in named.items() if values]
+
+
+def _advice(claim: dict[str, Any]) -> str:
+    """The advice of a claim, to follow its reason."""
+    return f"; {claim['advice']}" if claim["advice"] else ""
 
 
 def script_lines(report: dict[str, Any]) -> list[str]:

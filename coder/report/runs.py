@@ -57,7 +57,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error}): remove it to have it made again") from error
+        raise ValueError(
+            f"{path} is not JSON ({error}): remove it to have it made again"
+        ) from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds {type(values).__name__}, expected an object")
     return values

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimates with 95 % intervals that cover seeds, repositories and holes.
 
-Every run is measured on the same items, so a contrast between variants is paired twice: by seed and by item. With
-`D_s` the contrast of seed `s` and `D` its mean over `S` seeds,
+Every run is measured on the same items, so a contrast between variants is paired twice: by seed and
+by item. With `D_s` the contrast of seed `s` and `D` its mean over `S` seeds,
 
     SE^2 = Var(D_s) / S  +  Var*(D)
 
-where Var* is the variance of a bootstrap that draws repositories, then items within each drawn repository, the same
-draw for every variant and seed. The first part is what another set of seeds would change, the second what another
-held-out set would. The interval is D ± t SE with Satterthwaite's degrees of freedom
-(Satterthwaite, An approximate distribution of estimates of variance components, 1946).
+where Var* is the variance of a bootstrap that draws repositories, then items within each drawn
+repository, the same draw for every variant and seed. The first part is what another set of seeds
+would change, the second what another held-out set would. The interval is D ± t SE with
+Satterthwaite's degrees of freedom (Satterthwaite, An approximate distribution of estimates of
+variance components, 1946).
 
 Shapes: `R` bootstrap resamples, `N` items of a task, `S` seeds.
 """
@@ -46,7 +47,7 @@ class Estimate:
 
 
 class Measurements:
-    """The items of all finished runs of one scale, aligned, with one bootstrap draw for all of them."""
+    """The items of all evaluated runs of one scale, aligned, with one bootstrap for all."""
 
     def __init__(self, runs: Sequence[Run], resamples: int = RESAMPLES) -> None:
         """Aligns the runs that have an evaluation.
@@ -63,8 +64,8 @@ class Measurements:
                 first = self._items.setdefault(task, items)
                 if any(items[name] != first[name] for name in ("repository", "id", "bytes")):
                     raise ValueError(
-                        f"{run.folder}/eval.json was measured on other {task} items than the runs before it: "
-                        "remove it to have the run evaluated again"
+                        f"{run.folder}/eval.json was measured on other {task} items than the "
+                        "runs before it: remove it to have the run evaluated again"
                     )
         self.repositories = sorted({name for t in self._items.values() for name in t["repository"]})
         self._weights_RN = self._draw(resamples)
@@ -81,7 +82,8 @@ class Measurements:
             for c, repository in enumerate(self.repositories):
                 (members,) = np.nonzero(names == repository)
                 if drawn_RC is not None and members.size:
-                    # c copies of a repository, each resampled on its own, are one multinomial of c times the size.
+                    # c copies of a repository, each resampled on its own, are one multinomial of c
+                    # times the size.
                     share = np.full(members.size, 1 / members.size)
                     weights_RN[:, members] = rng.multinomial(drawn_RC[:, c] * members.size, share)
             weights[task] = weights_RN
@@ -93,7 +95,8 @@ class Measurements:
             {
                 seed
                 for (variant, seed), tasks in self._evaluations.items()
-                if variant == term.variant and tasks.get(term.metric.task, {}).get(term.metric.column)
+                if variant == term.variant
+                and tasks.get(term.metric.task, {}).get(term.metric.column)
             }
             for term in contrast.terms
         ]
@@ -124,7 +127,7 @@ class Measurements:
         return (metric.tokens[0] <= tokens_N) & (tokens_N <= metric.tokens[1])
 
     def _metric(self, metric: Metric, variant: str, seed: int) -> tuple[float, np.ndarray]:
-        """A metric over the items as they are, and over each bootstrap sample [R] (nan: sample without items)."""
+        """A metric over the items, and over each bootstrap sample [R], nan if it has none."""
         mask_N = self._mask_N(metric)
         column = self._evaluations[variant, seed][metric.task][metric.column]
         top_N = np.asarray(column, float) * mask_N

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything a report says, as JSON values: what Markdown, the terminal and the plots draw from.
 
-    {"title", "facts": {...}, "overrides": [...], "missing": [...], "measures": [...], "breakdowns": [...],
+    {"title", "facts": {...}, "overrides": [...], "missing": [...], "measures": [...], "breakdowns":
+    [...],
      "claims": [...], "curves": {...}, "trade_off": {...}}
 
-An estimate is {"value", "low", "high", "seeds", "by_seed", "se_seeds", "se_items", "items"}, or null if not measured.
+An estimate is {"value", "low", "high", "seeds", "by_seed", "se_seeds", "se_items", "items"}, or
+null if not measured.
 """
 
 from collections.abc import Sequence
@@ -54,8 +56,7 @@ def summarize(heading: Heading, layout: Layout, runs: Sequence[Run]) -> dict[str
         "variants": variants,
         "measures": [
             {
-                "id": measure.contrast.id,
-                "label": measure.contrast.label.strip(),
+                "label": measure.contrast.label,
                 "unit": measure.unit,
                 "better": measure.better,
                 "paper": measure.paper,
@@ -84,11 +85,12 @@ def _facts(heading: Heading, runs: Sequence[Run], measurements: Measurements) ->
     evaluated = sorted({run.evaluation["documents_digest"] for run in finished if run.evaluation})
     return {
         "cost": heading.cost,
-        "runs": f"{len(finished)} of {len(runs)} ({len({r.seed for r in finished})} seeds)",
+        "runs": f"{len(finished)} of {len(runs)} runs, {len({r.seed for r in finished})} seeds",
         "held-out repositories": str(len(measurements.repositories)),
         "held-out documents": ", ".join(evaluated) or "–",
         "examples": ", ".join(sorted({str(m.get("digest", "–")) for m in manifests})) or "–",
-        "platform": ", ".join(sorted({str(r.config.get("platform", "–")) for r in finished})) or "–",
+        "platform": ", ".join(sorted({str(r.config.get("platform", "–")) for r in finished}))
+        or "–",
         "jax": ", ".join(sorted({str(r.config.get("jax", "–")) for r in finished})) or "–",
         "token slots a run": ", ".join(sorted({f"{n:,}" for n in slots.values()})) or "–",
         "training and evaluation": f"{sum(map(_seconds, finished)) / 60:.0f} process-minutes",
@@ -123,9 +125,6 @@ def _breakdown(breakdown: Breakdown, measurements: Measurements) -> dict[str, An
 def _claim(judgement: Judgement, heading: Heading) -> dict[str, Any]:
     """A judgement as JSON; a claim that stays open names the scale that can settle it."""
     claim = judgement.claim
-    decided_here = claim.id in heading.decides
-    decider = heading.deciders.get(claim.id, "")
-    advice = "" if decided_here or not decider else f"SCALE={decider} is large enough to decide it"
 
     def listed(role: str, contrasts, estimates) -> list[dict[str, Any]]:
         return [
@@ -139,7 +138,7 @@ def _claim(judgement: Judgement, heading: Heading) -> dict[str, Any]:
         "paper": claim.paper,
         "verdict": judgement.verdict,
         "reason": judgement.reason,
-        "advice": advice,
+        "advice": _advice(judgement, heading),
         "caveat": claim.caveat,
         "contrasts": listed("component", claim.components, judgement.components)
         + listed("premise", claim.premises, judgement.premises)
@@ -147,20 +146,40 @@ def _claim(judgement: Judgement, heading: Heading) -> dict[str, Any]:
     }
 
 
+def _advice(judgement: Judgement, heading: Heading) -> str:
+    """Where a claim can be settled that this scale leaves open or was not meant to decide."""
+    claim = judgement.claim
+    if claim.id in heading.decides:
+        return "more seeds narrow it" if judgement.verdict == "inconclusive" else ""
+    decider = heading.deciders.get(claim.id)
+    return f"this scale is not meant to decide it, SCALE={decider} is" if decider else ""
+
+
 def _trade_off(
     layout: Layout, variants: list[str], measurements: Measurements
 ) -> dict[str, Any] | None:
-    """Both axes of the trade-off plot for each variant."""
-    if layout.trade_off is None:
+    """Both axes of the trade-off plot for each variant but the reference."""
+    plot = layout.trade_off
+    if plot is None:
         return None
-    across, up = layout.trade_off
+    others = [variant for variant in variants if variant != plot.reference]
     return {
-        "across": across.label,
-        "up": up.label,
-        "points": {
-            v: [_estimate(measurements, across.of(v)), _estimate(measurements, up.of(v))]
-            for v in variants
-        },
+        "reference": plot.reference,
+        "across_label": plot.across_label,
+        "up_label": plot.up_label,
+        "panels": [
+            {
+                "title": up.label,
+                "points": {
+                    v: [
+                        _estimate(measurements, plot.across.of(v)),
+                        _estimate(measurements, up.of(v)),
+                    ]
+                    for v in others
+                },
+            }
+            for up in plot.up
+        ],
     }
 
 
@@ -168,7 +187,7 @@ def _curves(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
     """Training loss by variant: a curve for each seed, [[step, loss], ...]."""
     curves: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
-        rows = [[row["step"], row["loss"]] for row in run.metrics() if "loss" in row]
+        rows = [[row["step"], row["loss"]] for row in run.metrics() if row.get("loss") is not None]
         if rows:
             curves.setdefault(run.variant, []).append({"seed": run.seed, "points": rows})
     return curves

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Behind `experiments.run`: which jobs there are, running them side by side, and showing how far they are."""
+"""Behind `experiments.run`: which jobs there are, running them, showing how far they are."""

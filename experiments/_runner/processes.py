@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs jobs side by side, each as soon as what it needs is finished and a worker is free.
 
-A job that fails stops the others; whatever they have written stays and is continued next time. Children run in process
-groups of their own: an interrupt reaches only this process, which then ends them in order.
+A job that fails stops the others; whatever they have written stays and is continued next time.
+Children run in process groups of their own: an interrupt reaches only this process, which then ends
+them in order.
 """
 
 import os
@@ -55,20 +56,26 @@ def raise_stopped(signum: int, frame: FrameType | None) -> None:
 class Pool:
     """Up to `workers` jobs at once."""
 
-    def __init__(self, jobs: Iterable[Job], workers: int, environment: dict[str, str]) -> None:
-        """Takes the jobs that are not finished.
+    def __init__(
+        self, jobs: Iterable[Job], workers: int, environment: dict[str, str], lock: int
+    ) -> None:
+        """Takes the jobs to run.
 
         Args:
-            jobs: all jobs; the finished ones count as done.
+            jobs: what to run; a needed job that is not among them counts as finished.
             workers: how many run at once.
             environment: variables set for every child, beside those of this process.
+            lock: file descriptor that every child inherits.
         """
-        jobs = list(jobs)
-        self.finished = {job.name for job in jobs if job.finished}
-        self.waiting = [job for job in jobs if not job.finished]
+        self.waiting = list(jobs)
         self.running: list[Running] = []
         self._workers = workers
         self._environment = {**os.environ, **environment}
+        self._lock = lock
+
+    def unfinished(self) -> list[Job]:
+        """Jobs that wait or run."""
+        return self.waiting + [running.job for running in self.running]
 
     def run(
         self, on_tick: Callable[["Pool"], None], on_finished: Callable[[Job, float], None]
@@ -100,7 +107,8 @@ class Pool:
             busy = len(self.running)
             if busy >= self._workers or any(r.job.whole_machine for r in self.running):
                 return
-            if self.finished.issuperset(job.needs) and not (job.whole_machine and busy):
+            blocked = any(other.name in job.needs for other in self.unfinished())
+            if not blocked and not (job.whole_machine and busy):
                 self.waiting.remove(job)
                 self.running.append(self._start(job))
 
@@ -116,6 +124,7 @@ class Pool:
                 stderr=subprocess.STDOUT,
                 env=self._environment,
                 start_new_session=True,
+                pass_fds=(self._lock,),
             )
         return Running(job, process, time.monotonic())
 
@@ -131,7 +140,6 @@ class Pool:
             reason = f"ended with code {code}" if code else f"ended without writing {job.done}"
             shown = "\n".join(f"  {line}" for line in last_lines(job.log))
             raise JobFailed(f"{job.name} {reason}. The end of its log, {job.log}:\n{shown}")
-        self.finished.add(job.name)
 
     def _end_all(self) -> None:
         """Ends what still runs: first by asking, then by force."""

@@ -156,6 +156,7 @@ class Progress:
 
     def _total(self, pool: Pool) -> str:
         """How far all of it is."""
-        done = self._num_jobs - len(pool.waiting) - len(pool.running)
-        elapsed = duration(time.monotonic() - self._started)
-        return f"{done} of {self._num_jobs} jobs, {elapsed} gone, {duration(self._clock.total_left(pool))} left"
+        done = self._num_jobs - len(pool.unfinished())
+        gone = duration(time.monotonic() - self._started)
+        left = duration(self._clock.total_left(pool))
+        return f"{done} of {self._num_jobs} jobs, {gone} gone, {left} left"

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws the report of a plan's runs, or shows the one that is there."""
 
+from typing import Any
+
 from rich.console import Console
 
-from coder.config import write_json
+from coder.config import difference, to_json, write_json
 from coder.report import rendering
 from coder.report.runs import read_json, read_run
 from experiments._runner.jobs import Plan
-
-SCALES_BY_SIZE = ("laptop", "workstation", "gpu", "paper")
+from experiments.experiment import Experiment
 
 
 def present(plan: Plan, console: Console) -> None:
@@ -22,14 +23,25 @@ def present(plan: Plan, console: Console) -> None:
         print(line)
 
 
-def draw(plan: Plan) -> dict:
+def draw(plan: Plan) -> dict[str, Any]:
     """Estimates everything from the runs' files and writes report.json, the plots and report.md."""
     # numpy, scipy and matplotlib take seconds to import, which a finished experiment need not pay.
     from coder.report import plots, summary
 
-    runs = [read_run(plan.folder(variant, seed), variant, seed) for seed, variant in plan.runs]
-    report = summary.summarize(_heading(plan), plan.experiment.layout, runs)
+    runs = [read_run(plan.folder(variant, seed), variant, seed) for seed, variant in plan.reported]
+    heading = summary.Heading(
+        experiment=plan.experiment.name,
+        scale=plan.scale_name,
+        question=plan.experiment.question,
+        paper=plan.experiment.paper,
+        cost=plan.scale.cost,
+        decides=plan.scale.decides,
+        deciders=_deciders(plan.experiment),
+        overrides=_overrides(plan),
+    )
+    report = summary.summarize(heading, plan.experiment.layout, runs)
     report["runs"] = _run_names(plan)
+    plan.root.mkdir(parents=True, exist_ok=True)
     images = plots.draw(report, plan.root)
     (plan.root / "report.md").write_text(rendering.markdown(report, images), encoding="utf-8")
     write_json(plan.root / "report.json", report)
@@ -37,7 +49,7 @@ def draw(plan: Plan) -> dict:
 
 
 def _run_names(plan: Plan) -> list[str]:
-    return [f"{variant}/seed{seed}" for seed, variant in plan.runs]
+    return [f"{variant}/seed{seed}" for seed, variant in plan.reported]
 
 
 def _outdated(plan: Plan) -> bool:
@@ -47,25 +59,21 @@ def _outdated(plan: Plan) -> bool:
     return any(path.exists() and path.stat().st_mtime > drawn for path in evaluations)
 
 
-def _heading(plan: Plan):
-    """What the report is about."""
-    from coder.report.summary import Heading
+def _deciders(experiment: Experiment) -> dict[str, str]:
+    """The smallest scale that is large enough to decide each claim."""
+    deciders: dict[str, str] = {}
+    for name, scale in experiment.scales.items():
+        for claim in scale.decides:
+            deciders.setdefault(claim, name)
+    return deciders
 
-    experiment, scale = plan.experiment, plan.scale
-    deciders = {
-        claim.id: name
-        for name in reversed(SCALES_BY_SIZE)
-        if name in experiment.scales
-        for claim in experiment.layout.claims
-        if claim.id in experiment.scales[name].decides
-    }
-    return Heading(
-        experiment=experiment.name,
-        scale=plan.scale_name,
-        question=experiment.question,
-        paper=experiment.paper,
-        cost=scale.cost,
-        decides=scale.decides,
-        deciders=deciders,
-        overrides=tuple(f"{name} = {value}" for name, value in plan.overrides.items()),
-    )
+
+def _overrides(plan: Plan) -> tuple[str, ...]:
+    """How the runs' settings differ from those of their scale, whatever command line began them."""
+    changes: set[str] = set()
+    for seed, variant in plan.reported:
+        found = read_json(plan.folder(variant, seed) / "config.json")
+        if found:
+            own = plan.experiment.config(plan.scale_name, variant, seed, {})
+            changes.update(difference(to_json(own), found["run"]))
+    return tuple(sorted(changes))

@@ -9,7 +9,8 @@ import numpy as np
 from coder.config import to_json
 from experiments.experiment import Experiment
 
-# Bits per byte: left to right, in the empty PSM frame, line prefix, line infill, span prefix, span infill.
+# Bits per byte: left to right, in the empty PSM frame, line prefix, line infill, span prefix, span
+# infill.
 PAPER_LIKE = {
     "no_fim": (1.42, None, 1.26, None, 1.82, None),
     "psm_50": (1.44, 1.44, 1.28, 1.20, 1.84, 1.69),
@@ -60,7 +61,11 @@ def evaluation(levels: tuple, seed: int, rng: np.random.Generator, spread: float
 
 
 def write(
-    experiment: Experiment, scale: str, root: Path, levels: dict = PAPER_LIKE, seeds: tuple = (0, 1, 2)
+    experiment: Experiment,
+    scale: str,
+    root: Path,
+    levels: dict = PAPER_LIKE,
+    seeds: tuple = (0, 1, 2),
 ) -> None:
     """The folders of finished runs under `root` (`runs/<experiment>/<scale>`)."""
     rng = np.random.default_rng(11)
@@ -69,9 +74,16 @@ def write(
             folder = root / variant / f"seed{seed}"
             folder.mkdir(parents=True)
             config = to_json(experiment.config(scale, variant, seed, {}))
-            record = {"run": config, "examples": str(root / "examples"), "platform": "Linux x86_64", "jax": "0.11.2"}
+            record = {
+                "run": config,
+                "examples": str(root / "examples"),
+                "platform": "Linux x86_64",
+                "jax": "0.11.2",
+            }
             (folder / "config.json").write_text(json.dumps(record))
             (folder / "eval.json").write_text(json.dumps(evaluation(level, seed, rng)))
             (folder / "done.json").write_text(json.dumps({"steps": 40, "seconds": 90.0}))
-            rows = [{"step": s, "loss": 6 * s**-0.25 + rng.normal(0, 0.05)} for s in range(10, 600, 10)]
+            rows = [
+                {"step": s, "loss": 6 * s**-0.25 + rng.normal(0, 0.05)} for s in range(10, 600, 10)
+            ]
             (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
