@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Beam pipelines: repositories to documents (`corpus`), documents to packed examples (`examples`)."""
+"""Beam pipelines: `corpus`, repositories to documents; `examples`, documents to packed examples."""

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From repositories to documents: one per connected component of a repository, files in dependency order.
+"""From repositories to documents: their connected components, files in dependency order.
 
     python -m beam_pipelines.corpus --source installed --output runs/corpus/default
-    python -m beam_pipelines.corpus --source folder:DIR --output OUT --order random --seed 1 --workers 4
-    python -m beam_pipelines.corpus --source folder:DIR --output OUT -- --runner=FlinkRunner --flink_master=HOST:PORT
+    python -m beam_pipelines.corpus --source folder:DIR --output OUT --order random --seed 1
+    python -m beam_pipelines.corpus --source folder:DIR --output OUT -- --runner=FlinkRunner
 
-`build` is the whole graph. The output folder holds `train-*.tfrecord` and `held_out-*.tfrecord` (`coder.data.records.Document`),
-`rejects-*.jsonl`, and `manifest.json`, which is written last. Exit status: 0 done or up to date, 1 nothing was kept,
-2 the command cannot be carried out as given.
+`build` is the whole graph. The output folder holds `train-*.tfrecord` and `held_out-*.tfrecord`
+(`coder.data.records.Document`), `rejects-*.jsonl`, and `manifest.json`, which is written last. Exit
+status: 0 done or up to date, 1 nothing was kept, 2 the command cannot be carried out as given.
 """
 
 import json
@@ -16,22 +16,30 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from beam_pipelines import corpus_summary, manifest, options, progress
-from beam_pipelines.read_repositories import Repository, SourceError, batches, input_digest, list_repositories
+from beam_pipelines.read_repositories import (
+    Repository,
+    SourceError,
+    batches,
+    input_digest,
+    list_repositories,
+)
 from beam_pipelines.split_held_out import held_out_names
 from coder import config
+from coder.data import filters, ordering
 from coder.data.languages import language_of
 
 if TYPE_CHECKING:
     from apache_beam import Pipeline
 
-# Raised when the same input and options give other documents than before, so that old output is not taken for new.
+# Raised when the same input and options give other documents than before, so that old output is not
+# taken for new.
 FORMAT = 1
 
 SUMMARY = "shards.json.partial"
@@ -46,8 +54,8 @@ class CorpusOptions:
     output: Path
     """Folder to write to."""
     source: str = "installed"
-    """installed: the distributions that requirements.txt locks. folder:DIR: each child folder is a repository."""
-    order: Literal["dependency", "random", "path"] = "dependency"
+    """installed: what requirements.txt locks. folder:DIR: each child folder is a repository."""
+    order: ordering.Order = "dependency"
     """How the files of a document follow each other."""
     seed: int = 0
     """Draws ties and random orders, and the held-out repositories of a folder."""
@@ -62,7 +70,7 @@ class Job:
     """What `build` needs to know beyond the repositories."""
 
     output: str
-    order: str
+    order: ordering.Order
     seed: int
     shards: int
     held_out: frozenset[str]
@@ -75,9 +83,14 @@ def build(pipeline: "Pipeline", repositories: Sequence[Repository], job: Job) ->
 
     from beam_pipelines.deduplicate_files import DeduplicateFiles
     from beam_pipelines.filter_files import FilterFiles
-    from beam_pipelines.order_dependencies import OrderDependencies
+    from beam_pipelines.order_dependencies import OrderDependencies, is_of
     from beam_pipelines.reject_near_held_out import RejectNearHeldOut
-    from beam_pipelines.write_tfrecords import WriteShards, WriteSummary, document_record, reject_record
+    from beam_pipelines.write_tfrecords import (
+        WriteShards,
+        WriteSummary,
+        document_record,
+        reject_record,
+    )
 
     listed = [reject for repository in repositories for reject in repository.rejects]
     work = [batch for repository in repositories for batch in batches(repository)]
@@ -86,16 +99,30 @@ def build(pipeline: "Pipeline", repositories: Sequence[Repository], job: Job) ->
     read = pipeline | "references" >> beam.Create(work) | "balance" >> beam.Reshuffle()
     filtered = read | "filter files" >> FilterFiles(job.channel)
     distinct = filtered.kept | "deduplicate files" >> DeduplicateFiles()
-    ordered = distinct.survivors | "order dependencies" >> OrderDependencies(
+    ordered = distinct.kept | "order dependencies" >> OrderDependencies(
         job.order, job.seed, job.held_out, job.channel
     )
-    judged = {"train": ordered.train, "held_out": ordered.held_out} | "reject near held-out" >> RejectNearHeldOut()
-    rejects = (unlisted, filtered.rejects, distinct.rejects, ordered.rejects, judged.rejects) | beam.Flatten()
+    train = ordered.kept | "train" >> beam.Filter(is_of, "train")
+    held_out = ordered.kept | "held out" >> beam.Filter(is_of, "held_out")
+    far = held_out | "reject near held-out" >> RejectNearHeldOut(train, job.channel)
+    rejects = (
+        unlisted,
+        filtered.rejects,
+        distinct.rejects,
+        ordered.rejects,
+        far.rejects,
+    ) | beam.Flatten()
 
     shards = (
-        ordered.train | "train records" >> beam.Map(document_record) | WriteShards(job.output, "train", job.shards),
-        judged.kept | "held-out records" >> beam.Map(document_record) | WriteShards(job.output, "held_out", job.shards),
-        rejects | "reject records" >> beam.Map(reject_record) | WriteShards(job.output, "rejects", job.shards, ".jsonl"),
+        train
+        | "train records" >> beam.Map(document_record)
+        | WriteShards(job.output, "train", job.shards),
+        far.kept
+        | "held-out records" >> beam.Map(document_record)
+        | WriteShards(job.output, "held_out", job.shards),
+        rejects
+        | "reject records" >> beam.Map(reject_record)
+        | WriteShards(job.output, "rejects", job.shards, ".jsonl"),
     )
     shards | "all shards" >> beam.Flatten() | WriteSummary(job.output, SUMMARY)
 
@@ -103,9 +130,12 @@ def build(pipeline: "Pipeline", repositories: Sequence[Repository], job: Job) ->
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     chosen, beam_flags = options.parse(
-        CorpusOptions, sys.argv[1:] if argv is None else argv, "python -m beam_pipelines.corpus", __doc__ or ""
+        CorpusOptions,
+        sys.argv[1:] if argv is None else argv,
+        "python -m beam_pipelines.corpus",
+        __doc__ or "",
     )
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
     log.setLevel(logging.INFO)
     try:
         sys.exit(run(chosen, beam_flags))
@@ -126,7 +156,7 @@ def run(chosen: CorpusOptions, beam_flags: Sequence[str] = ()) -> int:
     held_out = held_out_names(chosen.source, names, chosen.seed)
     settings = settings_of(chosen, repositories, held_out)
     if manifest.prepare(chosen.output, settings):
-        print(f"{chosen.output} is up to date: {manifest.MANIFEST} was written with the same options from the same files")
+        print(f"{chosen.output} is up to date: same options, same files as its {manifest.MANIFEST}")
         return 0
     start = time.monotonic()
     shards = execute(chosen, beam_flags, repositories, held_out)
@@ -150,20 +180,24 @@ def check(chosen: CorpusOptions) -> None:
 def settings_of(
     chosen: CorpusOptions, repositories: Sequence[Repository], held_out: frozenset[str]
 ) -> dict[str, Any]:
-    """What the bytes of the output depend on; neither the folder's name nor the number of workers is part of it."""
+    """What the bytes of the output depend on: neither the folder's name nor the workers."""
     return {
         "format": FORMAT,
         "source": chosen.source,
         "order": chosen.order,
         "seed": chosen.seed,
         "shards": chosen.shards,
+        "filters": asdict(filters.FilterConfig()),
         "held_out": sorted(held_out),
         "input_digest": input_digest(repositories),
     }
 
 
 def execute(
-    chosen: CorpusOptions, beam_flags: Sequence[str], repositories: Sequence[Repository], held_out: frozenset[str]
+    chosen: CorpusOptions,
+    beam_flags: Sequence[str],
+    repositories: Sequence[Repository],
+    held_out: frozenset[str],
 ) -> list[dict[str, Any]]:
     """Runs the pipeline to its end; returns the rows of `WriteSummary`."""
     import apache_beam as beam
@@ -178,8 +212,10 @@ def execute(
 
 
 def expected_work(repositories: Sequence[Repository]) -> int:
-    """Bytes that progress counts towards: each file of a known language is filtered once and ordered once."""
-    return sum(2 * file.size for repo in repositories for file in repo.files if language_of(file.path))
+    """Bytes that progress counts towards: files are filtered, ordered and compared."""
+    return sum(
+        3 * file.size for repo in repositories for file in repo.files if language_of(file.path)
+    )
 
 
 if __name__ == "__main__":

@@ -15,17 +15,19 @@ from coder.data.tfrecord import ShardInfo
 
 
 def assemble(
-    settings: Mapping[str, Any], repositories: Sequence[Repository], shards: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any],
+    repositories: Sequence[Repository],
+    shards: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The manifest.
 
     Args:
         settings: What the output depends on.
         repositories: What was listed.
-        shards: What each shard of documents or rejects holds: `{"info": ShardInfo, "counts": {name: n}}`.
+        shards: What each shard of documents or rejects holds: `{"info": …, "counts": {name: n}}`.
 
     Raises:
-        manifest.LostFilesError: files read differ from files kept and rejected, by the counts of what was written.
+        manifest.LostFilesError: by the counts of what was written, a file was lost.
     """
     infos = [ShardInfo(**shard["info"]) for shard in shards]
     counts = manifest.total(shard["counts"] for shard in shards)
@@ -36,7 +38,9 @@ def assemble(
     by_split = {split: _split(split, shards) for split in ("train", "held_out")}
     return {
         "files": {"read": read, "kept": counts["files"], "rejected": reasons},
-        "repositories": len({repository.info.name for repository in repositories if repository.info.name}),
+        "repositories": len(
+            {repository.info.name for repository in repositories if repository.info.name}
+        ),
         "documents": counts["documents"],
         "bytes": _bytes(counts),
         "by_split": by_split,
@@ -48,7 +52,9 @@ def assemble(
 
 
 def _split(split: str, shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    counts = manifest.total(s["counts"] for s in shards if s["info"]["path"].startswith(f"{split}-"))
+    counts = manifest.total(
+        s["counts"] for s in shards if s["info"]["path"].startswith(f"{split}-")
+    )
     languages = _bytes(counts)
     return {
         "documents": counts["documents"],
@@ -61,14 +67,18 @@ def _split(split: str, shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _bytes(counts: Mapping[str, int]) -> dict[str, int]:
     """Bytes by language, the largest first."""
     prefix = "bytes/"
-    languages = {name.removeprefix(prefix): n for name, n in counts.items() if name.startswith(prefix)}
+    languages = {
+        name.removeprefix(prefix): n for name, n in counts.items() if name.startswith(prefix)
+    }
     return dict(sorted(languages.items(), key=lambda item: (-item[1], item[0])))
 
 
 def nothing_kept(source: str, output: Path, result: Mapping[str, Any]) -> str:
     """One sentence for a source of which nothing entered the corpus."""
     files = result["files"]
-    reasons = ", ".join(f"{reason} {n}" for reason, n in files["rejected"].items()) or "there is no file"
+    reasons = (
+        ", ".join(f"{reason} {n}" for reason, n in files["rejected"].items()) or "there is no file"
+    )
     return (
         f"error: --source {source}: none of {files['read']} files can enter a corpus ({reasons}); "
         f"{output}/rejects-*.jsonl says why for each"
@@ -90,7 +100,10 @@ def show(result: Mapping[str, Any], output: Path, seconds: float) -> None:
         sizes.add_column(split, justify="right")
     sizes.add_row("documents", *(f"{split['documents']:,}" for split in splits.values()))
     for language in result["bytes"]:
-        sizes.add_row(language, *(f"{split['languages'].get(language, 0) / 1e6:.2f}" for split in splits.values()))
+        sizes.add_row(
+            language,
+            *(f"{split['languages'].get(language, 0) / 1e6:.2f}" for split in splits.values()),
+        )
     sizes.add_row("all", *(f"{split['bytes'] / 1e6:.2f}" for split in splits.values()))
     console.print(fates, sizes)
     for split, row in splits.items():

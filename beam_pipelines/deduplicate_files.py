@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 3: of files with the same bytes, one is kept: that of the smallest (repository, path), whatever the order.
+"""Stage 3: of files with the same bytes, one is kept.
 
-Only hashes and names are shuffled, never contents.
+It is that of the smallest (repository, path), in whatever order they arrive. Only hashes and names
+are shuffled, never contents.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,27 +10,29 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 
 from beam_pipelines.filter_files import KeptFile
+from beam_pipelines.separate_rejects import SeparateRejects
 from coder.data.records import Reject
-
-SURVIVORS, REJECTS = "survivors", "rejects"
 
 
 class DeduplicateFiles(beam.PTransform):
-    """`KeptFile`s to survivors and `exact_duplicate` rejects."""
+    """`KeptFile`s to `.kept`, one for each content, and `.rejects`."""
 
     def expand(self, files: beam.PCollection) -> beam.PCollection:
+        """Adds the stage to the graph."""
         return (
             files
             | "by content" >> beam.Map(lambda file: (file.digest, file))
             | "gather" >> beam.GroupByKey()
-            | "choose" >> beam.FlatMapTuple(choose).with_outputs(SURVIVORS, REJECTS)
+            | "choose" >> beam.FlatMapTuple(choose)
+            | SeparateRejects()
         )
 
 
-def choose(digest: bytes, files: Iterable[KeptFile]) -> Iterator[beam.pvalue.TaggedOutput]:
+def choose(digest: bytes, files: Iterable[KeptFile]) -> Iterator[KeptFile | Reject]:
     """The survivor of one group of equal files, and a reject for each of the others."""
     survivor, *duplicates = sorted(files, key=lambda file: (file.info.name, file.path))
-    yield beam.pvalue.TaggedOutput(SURVIVORS, survivor)
+    yield survivor
     for file in duplicates:
-        reject = Reject(file.info.name, file.path, "exact_duplicate", f"of {survivor.info.name}/{survivor.path}")
-        yield beam.pvalue.TaggedOutput(REJECTS, reject)
+        yield Reject(
+            file.info.name, file.path, "exact_duplicate", f"of {survivor.info.name}/{survivor.path}"
+        )

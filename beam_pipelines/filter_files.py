@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 2: reads each file once, applies the rules of the paper to it, and passes on its name and hash, not its contents."""
+"""Stage 2: reads each file and applies the paper's rules to it; passes on its name and hash."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ import apache_beam as beam
 
 from beam_pipelines.progress import advance
 from beam_pipelines.read_repositories import FileBatch, RepositoryInfo, read_file
+from beam_pipelines.separate_rejects import SeparateRejects
 from coder.data import filters
-from coder.data.languages import language_of
 from coder.data.records import Reject
 
-KEPT, REJECTS = "kept", "rejects"
+RULES = filters.FilterConfig()
 
 
 @dataclass(frozen=True)
 class KeptFile:
-    """A file that passed, by reference; `digest` is blake2b of its bytes, so that a change before the next read is seen."""
+    """A file that passed; `digest` of its bytes tells if it changes before it is read again."""
 
     info: RepositoryInfo
     path: str
@@ -27,36 +27,38 @@ class KeptFile:
 
 
 class FilterFiles(beam.PTransform):
-    """`FileBatch`es to `KeptFile`s and rejects."""
+    """`FileBatch`es to `.kept` (`KeptFile`) and `.rejects`."""
 
-    def __init__(self, channel: str = ""):
+    def __init__(self, channel: str = "") -> None:
+        """`channel`: where progress goes, see `progress`."""
         super().__init__()
         self.channel = channel
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        return batches | beam.FlatMap(filter_batch, self.channel).with_outputs(KEPT, REJECTS)
+        """Adds the stage to the graph."""
+        return batches | beam.FlatMap(filter_batch, self.channel) | SeparateRejects()
 
 
-def filter_batch(batch: FileBatch, channel: str = "") -> Iterator[beam.pvalue.TaggedOutput]:
-    """Each file of a batch, as `KeptFile` or as `Reject`."""
-    for path in batch.paths:
-        result, size = filter_file(batch.info, path)
-        yield beam.pvalue.TaggedOutput(REJECTS if isinstance(result, Reject) else KEPT, result)
-        advance(channel, size if isinstance(result, KeptFile) else 2 * size)
+def filter_batch(batch: FileBatch, channel: str = "") -> Iterator[KeptFile | Reject]:
+    """Each file of a batch; what its name and size already rule out is not read."""
+    for file in batch.files:
+        reason = filters.check_name(file.path, file.size, RULES)
+        if reason:
+            yield Reject(batch.info.name, file.path, reason, "")
+            continue
+        yield filter_file(batch.info, file.path)
+        advance(channel, file.size)
 
 
-def filter_file(info: RepositoryInfo, path: str) -> tuple[KeptFile | Reject, int]:
-    """One file and how many bytes were read; a file of no known language is refused by its name, unread."""
-    language = language_of(path)
-    if language is None:
-        return Reject(info.name, path, "unknown_language", ""), 0
-    content = read_file(info, path)
+def filter_file(info: RepositoryInfo, path: str) -> KeptFile | Reject:
+    """Reads and judges one file."""
+    content = read_file(info, path, limit=RULES.max_bytes + 1)
     if isinstance(content, Reject):
-        return content, 0
-    problem = filters.problem(path, language, content)
-    if problem:
-        return Reject(info.name, path, *problem), len(content)
-    return KeptFile(info, path, language, content_digest(content)), len(content)
+        return content
+    kept = filters.check(path, content, RULES)
+    if not isinstance(kept, filters.Kept):
+        return Reject(info.name, path, kept, "")
+    return KeptFile(info, path, kept.language, content_digest(content))
 
 
 def content_digest(content: bytes) -> bytes:

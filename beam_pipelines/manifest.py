@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The output folder of a pipeline: is it done, may it be written, and the manifest that completes it.
+"""The output folder of a pipeline: is it done, may it be written, and what completes it.
 
-`manifest.json` is written last. A folder without it is unfinished, whatever else lies in it; a folder with it is
-never written to again.
+`manifest.json` is written last. A folder without it is unfinished, whatever else lies in it; a
+folder with it is never written to again.
 """
 
 import dataclasses
@@ -72,21 +72,26 @@ def read(output: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise OutputError(f"{path} cannot be read ({error}); remove it, and the folder is written anew") from error
+        raise OutputError(
+            f"{path} cannot be read ({error}); remove it, and the folder is written anew"
+        ) from error
 
 
 def rejected(counts: Mapping[str, int]) -> dict[str, int]:
     """Reasons and how often each was given, the most frequent first."""
     prefix = "rejected/"
-    reasons = {name.removeprefix(prefix): n for name, n in counts.items() if name.startswith(prefix)}
+    reasons = {
+        name.removeprefix(prefix): n for name, n in counts.items() if name.startswith(prefix)
+    }
     return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
 
 def check_identity(files_read: int, files_kept: int, reasons: Mapping[str, int]) -> None:
-    """Raises LostFilesError unless every file that was read is kept or rejected, and none is both."""
+    """Raises LostFilesError unless each file that was read is either kept or rejected."""
     if files_read != files_kept + sum(reasons.values()):
         raise LostFilesError(
-            f"{files_read} files were read, but {files_kept} kept and {sum(reasons.values())} rejected; "
+            f"{files_read} files were read, but {files_kept} kept and "
+            f"{sum(reasons.values())} rejected; "
             "the output is not complete, please report this"
         )
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command lines of the pipelines: `<own options> [-- <Beam options>]`, where an unknown option is an error.
+"""Command lines of the pipelines: `<own options> [-- <Beam options>]`; unknown ones are errors.
 
-Beam itself ignores options that it does not know, so a misspelt `--direct_num_worker` would silently change nothing.
+Beam itself ignores options that it does not know, so a misspelt `--direct_num_worker` would
+silently change nothing.
 """
 
 import argparse
@@ -14,16 +15,19 @@ import tyro
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-# The runner is named, because `DirectRunner` is whichever of Prism (downloaded) and FnApiRunner it finds.
+# The runner is named, because `DirectRunner` is whichever of Prism (downloaded) and FnApiRunner it
+# finds.
 DEFAULT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 VAGUE_RUNNERS = {"directrunner", "prismrunner", "bundlebasedirectrunner", "switchingdirectrunner"}
 
 
 class OptionError(ValueError):
-    """An option is unknown or has an impossible value; the message names it and what is possible."""
+    """An option is unknown or has an impossible value; the message names it."""
 
 
-def parse[T](options: type[T], argv: Sequence[str], prog: str, description: str) -> tuple[T, list[str]]:
+def parse[T](
+    options: type[T], argv: Sequence[str], prog: str, description: str
+) -> tuple[T, list[str]]:
     """Parses a frozen dataclass of options, and returns what follows `--` unread.
 
     An error is printed with the nearest valid names, and the process exits with status 2.
@@ -42,13 +46,16 @@ def beam_options(flags: Sequence[str], workers: int = 1) -> "PipelineOptions":
         workers: Processes of the local runner; 1 keeps the work in this process.
 
     Raises:
-        OptionError: Beam has no such option, or the runner is one that depends on what can be downloaded.
+        OptionError: Beam has no such option, or the runner is one that depends on what can be
+        downloaded.
     """
     from apache_beam.options import pipeline_options
 
     parser = argparse.ArgumentParser(allow_abbrev=False, exit_on_error=False, add_help=False)
     for group in pipeline_options.PipelineOptions.__subclasses__():
-        group._add_argparse_args(parser)  # the hook by which Beam's option groups declare themselves
+        group._add_argparse_args(
+            parser
+        )  # the hook by which Beam's option groups declare themselves
     _check_known(parser, flags)
     defaults = [f"--runner={DEFAULT_RUNNER}"]
     if workers > 1:
@@ -56,7 +63,9 @@ def beam_options(flags: Sequence[str], workers: int = 1) -> "PipelineOptions":
     chosen = pipeline_options.PipelineOptions([*defaults, *flags])
     runner = chosen.view_as(pipeline_options.StandardOptions).runner or ""
     if runner.lower() in VAGUE_RUNNERS:
-        raise OptionError(f"--runner={runner} depends on what it can download; leave it out to run on this machine")
+        raise OptionError(
+            f"--runner={runner} depends on what it can download; leave it out to run here"
+        )
     return chosen
 
 

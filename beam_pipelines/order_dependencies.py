@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stages 4 and 5: the files of a repository, read again, become documents in dependency order, each of one split."""
+"""Stages 4 and 5: the files of a repository become documents in dependency order, of one split.
+
+Imports are resolved within a repository, so its files come together here; they are read again, as
+only their names were shuffled. What protects from a file that stops or crashes a parser is in
+`coder.data.dependencies`: such a file stays, without dependencies.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,41 +13,49 @@ import google_crc32c
 
 from beam_pipelines.filter_files import KeptFile, content_digest
 from beam_pipelines.progress import advance
-from beam_pipelines.read_repositories import RepositoryInfo, read_file
+from beam_pipelines.read_repositories import read_file
+from beam_pipelines.separate_rejects import SeparateRejects
 from coder.data import dependencies, ordering
-from coder.data.records import Document, DocumentFile, Reject
-
-TRAIN, HELD_OUT, REJECTS = "train", "held_out", "rejects"
+from coder.data.records import Document, DocumentFile, Reject, Split
 
 
 class OrderDependencies(beam.PTransform):
-    """`KeptFile`s to `Document`s of the two splits, and rejects for files that have changed meanwhile."""
+    """`KeptFile`s to `.kept` (`Document`) and `.rejects`."""
 
-    def __init__(self, order: str, seed: int, held_out: frozenset[str], channel: str = ""):
+    def __init__(
+        self, order: ordering.Order, seed: int, held_out: frozenset[str], channel: str = ""
+    ) -> None:
+        """`held_out`: names of repositories; `channel`: see `progress`."""
         super().__init__()
         self.order, self.seed, self.held_out, self.channel = order, seed, held_out, channel
 
     def expand(self, files: beam.PCollection) -> beam.PCollection:
+        """Adds the stage to the graph."""
         return (
             files
             | "by repository" >> beam.Map(lambda file: (file.info.name, file))
             | "gather" >> beam.GroupByKey()
-            | "order" >> beam.FlatMapTuple(self.documents).with_outputs(TRAIN, HELD_OUT, REJECTS)
+            | "order" >> beam.FlatMapTuple(self.documents)
+            | SeparateRejects()
         )
 
-    def documents(self, name: str, files: Iterable[KeptFile]) -> Iterator[beam.pvalue.TaggedOutput]:
-        """The documents of one repository, smallest id first."""
-        split = HELD_OUT if name in self.held_out else TRAIN
+    def documents(self, name: str, files: Iterable[KeptFile]) -> Iterator[Document | Reject]:
+        """The documents of one repository."""
+        split: Split = "held_out" if name in self.held_out else "train"
         present: dict[str, DocumentFile] = {}
-        info = None
-        for file in sorted(files, key=lambda file: file.path):
-            info = file.info
-            read = read_again(file)
-            if isinstance(read, Reject):
-                yield beam.pvalue.TaggedOutput(REJECTS, read)
+        revision = ""
+        for file in files:
+            revision = file.info.revision
+            again = read_again(file)
+            if isinstance(again, Reject):
+                yield again
             else:
-                present[file.path] = read
-        ...
+                present[file.path] = again
+        graph = dependencies.resolve({path: file.text for path, file in present.items()})
+        advance(self.channel, sum(len(file.text) for file in present.values()))
+        for paths in ordering.order_files(present, graph.edges, self.order, self.seed, name):
+            members = tuple(present[path] for path in paths)
+            yield Document(f"{name}#{min(paths)}", name, revision, split, self.order, members)
 
 
 def read_again(file: KeptFile) -> DocumentFile | Reject:
@@ -51,5 +64,12 @@ def read_again(file: KeptFile) -> DocumentFile | Reject:
     if isinstance(content, Reject):
         return content
     if content_digest(content) != file.digest:
-        return Reject(file.info.name, file.path, "changed", "the file was written to while the corpus was built")
-    return DocumentFile(file.path, file.language, file.info.licence, content.decode(), google_crc32c.value(content))
+        return Reject(file.info.name, file.path, "changed", "written to while it was read")
+    text = content.decode("utf-8-sig")  # the filters take a byte order mark off too
+    checksum = google_crc32c.value(text.encode())
+    return DocumentFile(file.path, file.language, file.info.licence, text, checksum)
+
+
+def is_of(document: Document, split: Split) -> bool:
+    """Whether a document belongs to a split."""
+    return document.split == split

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress of a pipeline on this machine: workers append what they did to a file, the launcher shows rate and time left.
+"""Progress of a pipeline on this machine: rate and time left.
 
-A worker may be another process, so the channel is a file: an append of a few bytes is atomic. On a terminal it is drawn
-as a bar, otherwise as a log line now and then. On a remote runner there is no channel; the runner has its own display.
+Workers append what they did to a file, which the launcher reads.
+A worker may be another process, so the channel is a file: an append of a few bytes is atomic. On a
+terminal it is drawn as a bar, otherwise as a log line now and then. On a remote runner there is no
+channel; the runner has its own display.
 """
 
 import contextlib
@@ -16,7 +18,14 @@ import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 _AMOUNT = struct.Struct("<q")
 _LOG_SECONDS = 20.0
@@ -37,11 +46,18 @@ def advance(channel: str, amount: int) -> None:
 
 @contextlib.contextmanager
 def shown(what: str, total: int) -> Iterator[str]:
-    """Shows progress towards `total` bytes while the body runs; yields the channel for `advance`."""
-    with tempfile.NamedTemporaryFile(prefix="progress-") as channel, contextlib.ExitStack() as stack:
-        update = stack.enter_context(_bar(what, total)) if sys.stderr.isatty() else _logger(what, total)
+    """Shows progress towards `total` bytes while the body runs; yields `advance`'s channel."""
+    with (
+        tempfile.NamedTemporaryFile(prefix="progress-") as channel,
+        contextlib.ExitStack() as stack,
+    ):
+        update = (
+            stack.enter_context(_bar(what, total)) if sys.stderr.isatty() else _logger(what, total)
+        )
         finished = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(channel.name, update, finished), daemon=True)
+        watcher = threading.Thread(
+            target=_watch, args=(channel.name, update, finished), daemon=True
+        )
         watcher.start()
         try:
             yield channel.name
@@ -62,7 +78,13 @@ def _watch(channel: str, update: Callable[[int], None], finished: threading.Even
 
 @contextlib.contextmanager
 def _bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=min(done, total))
@@ -80,6 +102,13 @@ def _logger(what: str, total: int) -> Callable[[int], None]:
         last = now
         rate = done / (now - start)
         left = max(0.0, total - done) / rate
-        log.info("%s: %d %% of %.0f MB, %.1f MB/s, %.0f s left", what, 100 * done / total, total / 1e6, rate / 1e6, left)
+        log.info(
+            "%s: %d %% of %.0f MB, %.1f MB/s, %.0f s left",
+            what,
+            100 * done / total,
+            total / 1e6,
+            rate / 1e6,
+            left,
+        )
 
     return update

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stage 1: from a source to batches of files, and from a batch to the bytes of its files.
 
-Listing runs once, where the pipeline is launched, and opens no file: it gives references (repository, path, size), so
-that a source of any size is shuffled as names and balanced by bytes. Contents are read inside the workers. Symbolic
-links are never followed below a repository's root, and only regular files are opened: nothing outside the repository is
-read, and a FIFO or device cannot block the run.
+Listing runs once, where the pipeline is launched, and opens no file: it gives references
+(repository, path, size), so that a source of any size is shuffled as names and balanced by bytes.
+Contents are read inside the workers. Symbolic links are never followed below a repository's root,
+and only regular files are opened: nothing outside the repository is read, and a FIFO or device
+cannot block the run.
 """
 
 import dataclasses
@@ -13,7 +14,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -33,11 +33,6 @@ VENDORED_FOLDERS = frozenset(
     {"_vendor", "_vendored", "vendor", "vendored", "third_party", "node_modules"}
 )
 
-# Control characters, line separators, and the surrogates that Python puts in the place of undecodable bytes.
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-MAX_PATH_BYTES = 1024
-MAX_FILE_BYTES = 16 * 2**20
 BATCH_BYTES = 2 * 2**20
 BATCH_FILES = 256
 
@@ -65,7 +60,7 @@ class RepositoryInfo:
 
 @dataclass(frozen=True)
 class FileReference:
-    """A file that was listed and not yet opened; `state` is the content's digest or time, for `input_digest`."""
+    """A file that was listed, not opened; `state`: its digest or time, for `input_digest`."""
 
     path: str
     size: int
@@ -91,7 +86,7 @@ class FileBatch:
     """Some files of one repository: the unit of work, of about `BATCH_BYTES`."""
 
     info: RepositoryInfo
-    paths: tuple[str, ...]
+    files: tuple[FileReference, ...]
 
 
 def list_repositories(source: str) -> list[Repository]:
@@ -105,11 +100,13 @@ def list_repositories(source: str) -> list[Repository]:
         return list_installed(REQUIREMENTS)
     if kind == "folder" and place:
         return list_folder(Path(place))
-    raise SourceError(f"--source {source}: use installed, or folder:DIR with a repository in each child folder")
+    raise SourceError(
+        f"--source {source}: use installed, or folder:DIR with a repository in each child folder"
+    )
 
 
 def input_digest(repositories: Iterable[Repository]) -> str:
-    """Sixteen hex digits that change when a listed file does (by hash where the source has one, else by time)."""
+    """Sixteen hex digits that change with the hash or time of a listed file."""
     state = hashlib.blake2b(digest_size=8)
     for repository in repositories:
         state.update(repr(dataclasses.replace(repository.info, root="")).encode())
@@ -137,8 +134,8 @@ def list_installed(requirements: Path) -> list[Repository]:
         repositories.append(_installed_repository(requirement.name, distribution))
     if wrong:
         raise SourceError(
-            f"--source installed: {requirements.name} locks what is not installed here: {', '.join(wrong)}; "
-            "run make setup, or use --source folder:DIR"
+            f"--source installed: {requirements.name} locks what is not installed here: "
+            f"{', '.join(wrong)}; run make setup, or use --source folder:DIR"
         )
     return sorted(repositories, key=lambda repository: repository.info.name)
 
@@ -181,7 +178,7 @@ def _installed_repository(name: str, distribution: importlib.metadata.Distributi
 
 
 def list_folder(folder: Path) -> list[Repository]:
-    """Each child folder as a repository; loose files beside them are refused, with the repository name empty.
+    """Each child folder as a repository; loose files are rejects of a repository without name.
 
     Raises:
         SourceError: the folder cannot be read or has no child folder.
@@ -198,7 +195,9 @@ def list_folder(folder: Path) -> list[Repository]:
         if not child.is_dir():
             loose.append(Reject("", name, "outside_repositories", "not in a child folder"))
         elif name != child.name:
-            loose.append(Reject("", name, "bad_name", "name of a repository"))
+            loose.append(
+                Reject("", name, "path", "unprintable characters in the name of a repository")
+            )
         else:
             repositories.append(_folder_repository(child))
     if not repositories:
@@ -224,7 +223,7 @@ def _folder_repository(child: os.DirEntry[str]) -> Repository:
 
 
 def _walk(root: str) -> Iterator[tuple[str, tuple[str, str] | None]]:
-    """Paths of all entries but folders, without following links; a folder that cannot be read comes with why."""
+    """Paths of all entries but folders, following no links; a folder that fails comes with why."""
     pending = [""]
     while pending:
         folder = pending.pop()
@@ -248,9 +247,7 @@ def _list_entry(info: RepositoryInfo, path: str, place: str) -> FileReference | 
         return Reject(info.name, printable(path), reason, detail)
 
     if printable(path) != path:
-        return reject("bad_name", "control characters or invalid UTF-8")
-    if len(path.encode()) > MAX_PATH_BYTES:
-        return reject("bad_name", f"longer than {MAX_PATH_BYTES} bytes")
+        return reject("path", "unprintable characters or invalid UTF-8")
     try:
         status = os.lstat(place)
     except OSError as error:
@@ -265,7 +262,7 @@ def _list_entry(info: RepositoryInfo, path: str, place: str) -> FileReference | 
 
 
 def _link_problem(root: str, place: str) -> tuple[str, str]:
-    """Why a symbolic link is not read: its target is read where it lies, or must not be read at all."""
+    """Why a link is not read: its target is read where it lies, or must not be read at all."""
     try:
         target = os.path.realpath(place, strict=True)
     except OSError as error:
@@ -277,26 +274,28 @@ def _link_problem(root: str, place: str) -> tuple[str, str]:
 
 
 def printable(name: str) -> str:
-    """`name` with control characters and undecodable bytes as escapes; unchanged when it has none."""
-    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
+    """`name` with unprintable characters, undecodable bytes among them, as escapes."""
+    if name.isprintable():
+        return name
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def batches(repository: Repository) -> Iterator[FileBatch]:
     """Cuts a repository's files, in path order, into batches that are about equally heavy."""
-    paths: list[str] = []
+    files: list[FileReference] = []
     size = 0
     for file in repository.files:
-        if paths and (size + file.size > BATCH_BYTES or len(paths) == BATCH_FILES):
-            yield FileBatch(repository.info, tuple(paths))
-            paths, size = [], 0
-        paths.append(file.path)
+        if files and (size + file.size > BATCH_BYTES or len(files) == BATCH_FILES):
+            yield FileBatch(repository.info, tuple(files))
+            files, size = [], 0
+        files.append(file)
         size += file.size
-    if paths:
-        yield FileBatch(repository.info, tuple(paths))
+    if files:
+        yield FileBatch(repository.info, tuple(files))
 
 
-def read_file(info: RepositoryInfo, path: str) -> bytes | Reject:
-    """The bytes of one listed file, or why they cannot be had; the file may have changed since it was listed."""
+def read_file(info: RepositoryInfo, path: str, limit: int = -1) -> bytes | Reject:
+    """At most `limit` bytes of a listed file, or why they cannot be had; it may have changed."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(os.path.join(info.root, path), flags)
@@ -306,9 +305,7 @@ def read_file(info: RepositoryInfo, path: str) -> bytes | Reject:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return Reject(info.name, path, "not_a_file", stat.filemode(status.st_mode)[0])
-        if status.st_size > MAX_FILE_BYTES:
-            return Reject(info.name, path, "too_large", f"{status.st_size} bytes")
         try:
-            return file.read(MAX_FILE_BYTES)
+            return file.read(limit)
         except OSError as error:
             return Reject(info.name, path, "unreadable", os.strerror(error.errno or 0))

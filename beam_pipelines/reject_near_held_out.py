@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 6: held-out documents that training nearly contains are rejected, or the held-out figures would measure memory.
+"""Stage 6: held-out documents that training nearly contains are rejected.
 
-The share of a held-out document's distinct 5-gram shingles that occur anywhere in training is computed exactly, not
-estimated: the shingle hashes of the held-out documents (8 bytes each, 2 to 3 million for the default corpus) go to every
-worker, each training document says which of them it has, and the union of these comes back to the held-out documents.
-No training shingle is shuffled unless it is held out too.
+Otherwise the held-out figures would measure memory.
+The share of a held-out document's distinct 5-gram shingles that occur anywhere in training is
+computed exactly, not estimated: the shingle hashes of the held-out documents (8 bytes each, 2 to 3
+million for the default corpus) go to every worker, each training document says which of them it
+has, and the union of these comes back to the held-out documents. No training shingle is shuffled
+unless it is held out too.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,61 +14,65 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 import numpy as np
 
-from coder.data.near_duplicates import shingle_hashes
+from beam_pipelines.progress import advance
+from beam_pipelines.separate_rejects import SeparateRejects
+from coder.data.near_duplicates import contained, containment, shingle_hashes
 from coder.data.records import Document, Reject
 
 MAX_SHARE = 0.5
-KEPT, REJECTS = "kept", "rejects"
 
 
 class RejectNearHeldOut(beam.PTransform):
-    """`{"train": documents, "held_out": documents}` to the held-out documents that are kept, and `near_training` rejects."""
+    """Held-out documents to `.kept` and `.rejects`, given the documents of training."""
 
-    def expand(self, splits: dict[str, beam.PCollection]) -> beam.PCollection:
-        held_out = splits["held_out"]
-        wanted = held_out | "held-out shingles" >> beam.Map(document_shingles) | "wanted" >> beam.CombineGlobally(Union())
+    def __init__(self, train: beam.PCollection, channel: str = "") -> None:
+        """`train`: documents; `channel`: see `progress`."""
+        super().__init__()
+        self.train, self.channel = train, channel
+
+    def expand(self, held_out: beam.PCollection) -> beam.PCollection:
+        """Adds the stage to the graph."""
+        wanted = (
+            held_out
+            | "held-out shingles" >> beam.Map(document_shingles)
+            | "wanted" >> beam.CombineGlobally(Union())
+        )
         found = (
-            splits["train"]
-            | "training shingles" >> beam.Map(shared_shingles, beam.pvalue.AsSingleton(wanted))
+            self.train
+            | "training shingles"
+            >> beam.Map(shared_shingles, beam.pvalue.AsSingleton(wanted), self.channel)
             | "found" >> beam.CombineGlobally(Union())
         )
-        return held_out | "judge" >> beam.FlatMap(judge, beam.pvalue.AsSingleton(found)).with_outputs(KEPT, REJECTS)
+        judged = held_out | "judge" >> beam.FlatMap(judge, beam.pvalue.AsSingleton(found))
+        return judged | SeparateRejects()
 
 
 def document_shingles(document: Document) -> np.ndarray:
-    """The distinct shingle hashes of a document's files, sorted; path comments take no part. uint64 [n]."""
+    """The distinct shingle hashes of a document's files, without headers, sorted: uint64 [n]."""
     parts = [shingle_hashes(file.text) for file in document.files]
     return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.uint64)
 
 
-def shared_shingles(document: Document, wanted: np.ndarray) -> np.ndarray:
-    """Those of the sorted hashes `wanted` that a document has. uint64 [n]."""
+def shared_shingles(document: Document, wanted: np.ndarray, channel: str = "") -> np.ndarray:
+    """Those of the sorted hashes `wanted` that a document has: uint64 [n]."""
     shingles = document_shingles(document)
+    advance(channel, sum(len(file.text) for file in document.files))
     return shingles[contained(shingles, wanted)]
 
 
-def contained(hashes: np.ndarray, within: np.ndarray) -> np.ndarray:
-    """Which of `hashes` occur in the sorted array `within`. bool [n]."""
-    if not len(within):
-        return np.zeros(len(hashes), bool)
-    places = np.searchsorted(within, hashes)
-    return within[np.minimum(places, len(within) - 1)] == hashes
-
-
-def judge(document: Document, found: np.ndarray) -> Iterator[beam.pvalue.TaggedOutput]:
-    """The document itself, or a reject for each of its files if training has too many of its shingles."""
-    shingles = document_shingles(document)
-    share = float(contained(shingles, found).mean()) if len(shingles) else 0.0
+def judge(document: Document, found: np.ndarray) -> Iterator[Document | Reject]:
+    """The document, or a reject for each of its files if training has its shingles."""
+    share = containment(document_shingles(document), found)
     if share < MAX_SHARE:
-        yield beam.pvalue.TaggedOutput(KEPT, document)
+        yield document
         return
+    detail = f"training has {share:.0%} of the shingles of {document.id}"
     for file in document.files:
-        detail = f"training has {share:.0%} of the shingles of {document.id}"
-        yield beam.pvalue.TaggedOutput(REJECTS, Reject(document.repository, file.path, "near_training", detail))
+        yield Reject(document.repository, file.path, "near_training", detail)
 
 
 class Union(beam.CombineFn):
-    """The sorted union of arrays of hashes; arrays are merged when they have become many, not one by one."""
+    """The sorted union of arrays of hashes; they are merged when they have become many."""
 
     def create_accumulator(self) -> list[np.ndarray]:
         """No hashes yet."""

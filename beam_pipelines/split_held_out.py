@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which repositories are held out: always whole ones, because files of one project resemble each other."""
+"""Which repositories are held out: whole ones, because files of one project resemble each other."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -17,7 +17,7 @@ Split = Literal["train", "held_out"]
 
 
 def held_out_names(source: str, names: Collection[str], seed: int) -> frozenset[str]:
-    """The held-out ones of a source's repositories: a committed list for `installed`, a hash of the name elsewhere.
+    """The held-out ones: a committed list for `installed`, drawn by name elsewhere.
 
     Raises:
         SourceError: the committed list names a repository that the source does not have.
@@ -27,13 +27,18 @@ def held_out_names(source: str, names: Collection[str], seed: int) -> frozenset[
     listed = read_names(HELD_OUT_INSTALLED)
     strangers = sorted(listed.difference(names))
     if strangers:
-        raise SourceError(f"{HELD_OUT_INSTALLED.name} names what requirements.txt does not lock: {', '.join(strangers)}")
+        raise SourceError(
+            f"{HELD_OUT_INSTALLED.name} names what requirements.txt does not lock: "
+            f"{', '.join(strangers)}"
+        )
     return listed
 
 
 def read_names(path: Path) -> frozenset[str]:
     """The names in a list, one a line, with `#` comments."""
-    lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (
+        line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()
+    )
     return frozenset(line for line in lines if line)
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The last stage: shards whose bytes do not depend on the runner, the number of workers or the order of bundles.
+"""The last stage: shards with the same bytes for any runner, worker count or bundle order.
 
-A record's shard is a stable hash of its id, each shard is grouped, sorted by (hash, id) and written by one call, first
-under a temporary name. Beam's own TFRecord sink writes records in the order in which bundles happen to arrive.
+A record's shard is a stable hash of its id, each shard is grouped, sorted by (hash, id) and written
+by one call, first under a temporary name. Beam's own TFRecord sink writes records in the order in
+which bundles happen to arrive.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import apache_beam as beam
 import google_crc32c
@@ -22,7 +24,7 @@ from coder.data.tfrecord import ShardInfo, frame
 
 @dataclass(frozen=True)
 class Record:
-    """What a shard is made of: an id that places it, its bytes, and what it adds to the counts of the manifest."""
+    """What shards hold: an id that places it, its bytes, and what it adds to the counts."""
 
     id: str
     data: bytes
@@ -38,13 +40,20 @@ class WrittenShard:
 
 
 class WriteShards(beam.PTransform):
-    """Writes `Record`s as `<folder>/<prefix>-00000-of-000NN<suffix>`; returns a `WrittenShard` for each, empty ones too."""
+    """`Record`s to files `<folder>/<prefix>-00000-of-000NN<suffix>`, empty ones too.
 
-    def __init__(self, folder: str, prefix: str, num_shards: int, suffix: str = ".tfrecord"):
-        super().__init__(prefix)
+    Gives a `WrittenShard` for each.
+    """
+
+    def __init__(
+        self, folder: str, prefix: str, num_shards: int, suffix: str = ".tfrecord"
+    ) -> None:
+        """`suffix` .tfrecord frames the records; any other separates them by line breaks."""
+        super().__init__(f"write {prefix}")
         self.folder, self.prefix, self.num_shards, self.suffix = folder, prefix, num_shards, suffix
 
     def expand(self, records: beam.PCollection) -> beam.PCollection:
+        """Adds the stage to the graph."""
         every_shard = records.pipeline | "every shard" >> beam.Create(
             [(shard, None) for shard in range(self.num_shards)]
         )
@@ -58,16 +67,23 @@ class WriteShards(beam.PTransform):
 
     def write(self, shard: int, records: Iterable[Record | None]) -> WrittenShard:
         """Writes one shard whole; a repeated or parallel attempt ends in the same file."""
-        ordered = sorted((record for record in records if record), key=lambda record: order_key(record.id))
+        ordered = sorted(
+            (record for record in records if record), key=lambda record: order_key(record.id)
+        )
         name = f"{self.prefix}-{shard:05d}-of-{self.num_shards:05d}{self.suffix}"
         framed = frame if self.suffix == ".tfrecord" else _line
+        contents, counts = self.contents(shard, ordered)
         size, checksum = write_atomically(
-            FileSystems.join(self.folder, name), [framed(record.data) for record in ordered]
+            FileSystems.join(self.folder, name), [framed(data) for data in contents]
         )
+        return WrittenShard(ShardInfo(name, len(contents), size, checksum), counts)
+
+    def contents(self, shard: int, ordered: Sequence[Any]) -> tuple[list[bytes], dict[str, int]]:
+        """What a shard holds and counts: its records as they are, unless a subclass packs them."""
         counts: Counter[str] = Counter()
         for record in ordered:
             counts.update(record.counts)
-        return WrittenShard(ShardInfo(name, len(ordered), size, checksum), dict(counts))
+        return [record.data for record in ordered], dict(counts)
 
 
 def order_key(record_id: str) -> tuple[int, str]:
@@ -85,9 +101,10 @@ def _line(data: bytes) -> bytes:
 
 
 def write_atomically(path: str, parts: Sequence[bytes]) -> tuple[int, int]:
-    """Writes `parts` one after the other through Beam's file systems; returns their size and CRC-32C.
+    """Writes `parts` through Beam's file systems; returns their total size and CRC-32C.
 
-    The bytes stand under a temporary name until they are complete, so that `path` is never a part of itself.
+    The bytes stand under a temporary name until they are complete, so that `path` is never a part
+    of itself.
     """
     temporary = f"{path}.{uuid.uuid4().hex[:8]}.partial"
     size, checksum = 0, google_crc32c.value(b"")
@@ -101,13 +118,15 @@ def write_atomically(path: str, parts: Sequence[bytes]) -> tuple[int, int]:
 
 
 class WriteSummary(beam.PTransform):
-    """Writes all `WrittenShard`s as one JSON file, for the launcher to check and to complete the output with."""
+    """Writes all `WrittenShard`s as one JSON file, for the launcher to complete the output."""
 
-    def __init__(self, folder: str, name: str):
+    def __init__(self, folder: str, name: str) -> None:
+        """The file is `<folder>/<name>`."""
         super().__init__()
         self.path = FileSystems.join(folder, name)
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
+        """Adds the step to the graph."""
         return shards | beam.combiners.ToList() | beam.Map(self.write)
 
     def write(self, shards: list[WrittenShard]) -> None:
