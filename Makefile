@@ -45,6 +45,7 @@ help: ## this list
 	    printf '  %-11s %s\n' "$$target" "$$text"; done
 
 setup: $(runtime) ## create .venv from requirements.txt; every target does so when it has to
+	@echo "$(python) is ready."
 
 experiment: $(runtime) ## NAME=fim_ablation [SCALE=smoke|laptop|workstation|gpu|paper] [ARGS="..."]: run it, or finish it
 	@$(python) -m experiments.run $(NAME) --scale $(SCALE) $(ARGS)
