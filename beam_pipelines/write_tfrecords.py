@@ -65,7 +65,7 @@ class WriteShards(beam.PTransform):
             | "write" >> beam.MapTuple(self.write)
         )
 
-    def write(self, shard: int, records: Iterable[Record | None]) -> WrittenShard:
+    def write(self, shard: int, records: Iterable[Any]) -> WrittenShard:
         """Writes one shard whole; a repeated or parallel attempt ends in the same file."""
         ordered = sorted(
             (record for record in records if record), key=lambda record: order_key(record.id)
@@ -91,8 +91,8 @@ def order_key(record_id: str) -> tuple[int, str]:
     return stable_hash(0, "order in shard", record_id), record_id
 
 
-def place(record: Record, num_shards: int) -> tuple[int, Record]:
-    """Which shard a record belongs to."""
+def place(record: Any, num_shards: int) -> tuple[int, Any]:
+    """Which shard something with an id belongs to."""
     return stable_hash(0, "shard", record.id) % num_shards, record
 
 
