@@ -13,11 +13,19 @@ WORKERS ?= logical
 sum = $(shell cat $(1) 2>/dev/null | cksum | cut -d ' ' -f 1)
 make_venv := sh scripts/make_venv.sh
 
+choose = $(if $(filter $(NAME),$(1)),,$(error NAME=$(NAME): choose one of: $(1)))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-gpu corpus examples experiment train bench oracle report gpu-check lock
 
 ifeq ($(strip $(VENV)),)
 python := $(or $(PYTHON),python3)
+runtime := interpreter
+development := interpreter
+
+.PHONY: interpreter
+interpreter:
+	@$(python) scripts/check_python.py
 else
 python := $(VENV)/bin/python
 runtime := $(VENV)/runtime-$(call sum,requirements.txt)
@@ -48,6 +56,7 @@ setup: $(runtime) ## create .venv from requirements.txt; every target does so wh
 	@echo "$(python) is ready."
 
 experiment: $(runtime) ## NAME=fim_ablation [SCALE=smoke|laptop|workstation|gpu|paper] [ARGS="..."]: run it, or finish it
+	@$(if $(NAME),,$(error name an experiment: make experiment NAME=fim_ablation))
 	@$(python) -m experiments.run $(NAME) --scale $(SCALE) $(ARGS)
 
 corpus: $(runtime) ## ARGS="--source folder:DIR --output DIR ...": repositories to documents
@@ -77,10 +86,12 @@ gpu-check: $(runtime) ## is a GPU seen, is it right and how fast; with VENV= on 
 	@$(python) -m benchmarks.gpu_check
 
 bench: $(runtime) ## NAME=train_step|corpus [ARGS="..."]: a benchmark, as ratios to the alternative
+	@$(call choose,train_step corpus)
 	@$(if $(filter train_step,$(NAME)),$(MAKE) --no-print-directory $(oracle))
 	@$(python) -m benchmarks.$(NAME) $(ARGS)
 
 oracle: $(development) $(oracle) ## NAME=imports|transformers: compare with a tool that we did not write
+	@$(call choose,imports transformers)
 	@$(python) -m benchmarks.oracle_$(NAME) $(ARGS)
 
 compile := uv pip compile --quiet --universal --custom-compile-command "make lock"

@@ -142,3 +142,16 @@ def test_an_unknown_experiment_is_a_clear_error() -> None:
     assert "fim_ablatoin" in done.stderr
     assert "fim_ablation" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_interpreter_without_the_requirements_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    lacking = script(tmp_path / "python", f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')
+    done = run(MAKE, "gpu-check", "VENV=", f"PYTHON={lacking}")
+    assert done.returncode != 0
+    assert "lacks jax, flax" in done.stderr
+
+
+def test_an_unknown_benchmark_is_a_clear_error() -> None:
+    done = run(MAKE, "bench", "NAME=trian_step", "VENV=", f"PYTHON={sys.executable}")
+    assert done.returncode != 0
+    assert "NAME=trian_step: choose one of: train_step" in done.stderr
