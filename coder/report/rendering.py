@@ -133,7 +133,7 @@ def show(report: dict[str, Any], console: Console) -> None:
         table.add_row(*row[:-1])
     console.print(table)
     for line in _notices(report):
-        console.print(Text(line, style="bold yellow"))
+        console.print(Text(line, style="bold yellow"), soft_wrap=True)
     for claim in report["claims"]:
         mark = Text(
             f"{MARKS[claim['verdict']]} {claim['verdict']}: ", style=COLORS[claim["verdict"]]
