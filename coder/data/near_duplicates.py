@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of a text other texts contain: exact sets of 5-gram shingles, hashed to 64 bits.
+r"""How much of a text other texts contain: exact sets of 5-gram shingles, hashed to 64 bits.
 
-Tokens are `\\w+`, as they are written: punctuation and white space do not count, letter case does.
+Tokens are `\w+`, as they are written: punctuation and white space do not count, letter case does.
 """
 
 import hashlib
@@ -30,8 +30,8 @@ def shingle_hashes(text: str) -> np.ndarray:
     """The distinct hashes of the runs of five tokens in `text`, sorted: uint64 [n].
 
     A text of one to four tokens has one shingle, all of it, so that it equals only its like; a text
-    without tokens has none. The hash is a sum of the tokens' hashes (blake2b), each times a weight of
-    its place.
+    without tokens has none. The hash is the sum of the tokens' hashes (blake2b), each times a
+    weight of its place.
     """
     hash_of = _TokenHashes()
     tokens = np.array([hash_of[token] for token in _TOKEN.findall(text)], np.uint64)
@@ -53,5 +53,5 @@ def contained(hashes: np.ndarray, within: np.ndarray) -> np.ndarray:
 
 
 def containment(hashes: np.ndarray, within: np.ndarray) -> float:
-    """The share of the distinct `hashes` that the sorted hashes `within` have; 0 when there are none."""
+    """The share of the distinct `hashes` that the sorted hashes `within` have; 0 of none."""
     return float(contained(hashes, within).mean()) if len(hashes) else 0.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The order of a repository's files: algorithm 1 of DeepSeek-Coder (section 2.2), and its alternatives."""
+"""The order of a repository's files: algorithm 1 of DeepSeek-Coder (section 2.2), or another."""
 
 import heapq
 from collections.abc import Iterable, Mapping, Set
@@ -79,12 +79,12 @@ def dependency_order(paths: Iterable[str], edges: Mapping[str, Set[str]]) -> lis
 def order_files(
     paths: Iterable[str], edges: Mapping[str, Set[str]], order: Order, seed: int, repository: str
 ) -> list[list[str]]:
-    """The documents of a repository: its components, smallest path first, each in the order asked for.
+    """The documents of a repository: its components, smallest path first, each in `order`.
 
     Args:
         paths: all files of the repository.
-        edges: file to the files that it depends on. They make the components in every order, so that
-            orders differ in nothing else.
+        edges: file to the files that it depends on. They make the components whatever the order,
+            so that orders differ in nothing else.
         order: `dependency`, `random` (DeepSeek-Coder-V2) or `path`.
         seed: of `random`, with the repository's name and the component's smallest path.
         repository: its name.

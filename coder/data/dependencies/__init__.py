@@ -13,13 +13,13 @@ class Dependencies:
     """The dependency graph of a repository."""
 
     edges: dict[str, set[str]] = field(default_factory=dict)
-    """File to the files of the repository that it depends on; files without dependencies may be missing."""
+    """File to the files of the repository that it depends on; files that need none are left out."""
     unparsed: set[str] = field(default_factory=set)
-    """Files that the resolver of their language could not read: they stay, but without dependencies."""
+    """Files that the resolver of their language cannot read: they stay, without dependencies."""
 
 
 Resolver = Callable[[Mapping[str, str]], tuple[dict[str, set[str]], set[str]]]
-"""From the texts of the files of one family to their edges and to those that could not be parsed."""
+"""From the texts of a family's files, by path, to their edges and to those that cannot be read."""
 
 RESOLVERS: dict[tuple[str, ...], Resolver] = {
     ("Python",): python.resolve,

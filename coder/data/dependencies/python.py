@@ -22,7 +22,7 @@ MAX_SOURCE = 1 << 20
 
 _STACK_BYTES = 64 << 20
 _PARSER = threading.Lock()
-# What a module's name may stand for, the first that exists, as in Python's import system; stubs last.
+# What a module's name may stand for: the first that exists, as Python has it, and stubs last.
 _ENDINGS = ("/__init__.py", ".py", ".pyw", "/__init__.pyi", ".pyi")
 
 
@@ -157,7 +157,7 @@ class _Index:
                 self._root_of[folder] = folder  # of scripts, which import their neighbours by name
 
     def targets(self, path: str, statement: Import) -> set[str]:
-        """The files that an import statement in the file `path` needs; none if they lie elsewhere."""
+        """The files that an import statement in `path` needs; none if they lie elsewhere."""
         folder = f"/{path}".rpartition("/")[0]
         if statement.level > 0:
             base = folder.rsplit("/", statement.level - 1)[0]
@@ -170,7 +170,7 @@ class _Index:
         return set()
 
     def _search_path(self, folder: str, package: str) -> Iterator[str]:
-        """Where to look for `package`: the own root, the folders around it, other roots by nearness."""
+        """Where `package` may lie: the own root, the folders around it, other roots by nearness."""
         root = self._root_of[folder]
         yield root
         while root:
