@@ -26,9 +26,13 @@ class Layer(nnx.Module):
         self, x_BTD: Array, rotation: Rotation, segment_ids_BT: Array
     ) -> tuple[Array, tuple[Array, Array]]:
         """The new activations [B, T, D], and the keys and values [B, K, T, H] for a cache."""
-        query, key, value = self.attention.heads(self.attention_norm(x_BTD), rotation)
+        query, key, value = self.heads(x_BTD, rotation)
         attended = self.attention.attend(query, key, value, segment_ids_BT)
         return self.finish(x_BTD, attended), (key, value)
+
+    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Array, Array, Array]:
+        """Queries [B, N, T, H], keys and values [B, K, T, H] of the activations."""
+        return self.attention.heads(self.attention_norm(x_BTD), rotation)
 
     def finish(self, x_BTD: Array, attended_BNTH: Array) -> Array:
         """What follows the attention: its output projection and the MLP, with their residuals."""
