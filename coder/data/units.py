@@ -79,6 +79,8 @@ def _stretches(text: str, longest: int) -> Iterator[tuple[int, int]]:
 def windows(excerpt: Unit, tokenizer: Tokenizer, window_tokens: int) -> list[Unit]:
     """Cuts an excerpt between characters into windows of at most `window_tokens`, about equal."""
     ids = tokenizer.encode(excerpt.text)
+    if not ids:
+        return []
     count = -(-len(ids) // window_tokens)
     ends = np.cumsum(tokenizer.byte_lengths[ids])
     first_tokens = [len(ids) * number // count for number in range(count + 1)]

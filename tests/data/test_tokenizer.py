@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import tokenizers
 from hypothesis import given
-from hypothesis import strategies as st
 
 from coder.data.tokenizer import (
     CONTROL_TOKENS,
@@ -19,18 +18,9 @@ from coder.data.tokenizer import (
     TokenizerError,
     train,
 )
+from tests.data.samples import CODE, TEXTS, TOKENIZER
 
-CODE = [Path(__file__).read_text(encoding="utf-8"), Path(json.__file__).read_text()]
 LEAST = 256 + len(CONTROL_TOKENS)
-TOKENIZER = train(CODE, LEAST + 200)
-
-# What v1's patterns tell apart: cases, marks, spaces, digits, punctuation, symbols, East Asian.
-ODD = " \t\r\n\x0b\x85\u2003\u3000aÉǅʰ中が각ࠁ.,_()、“+=<$→१½५²\u0301\u200b😀"
-TEXTS = st.one_of(
-    st.text(),
-    st.text(alphabet=ODD),
-    st.lists(st.sampled_from([*CONTROL_TOKENS[:12], " ", "\n", "õ", "x"])).map("".join),
-)
 
 
 def v1_pieces(text: str) -> list[str]:
@@ -119,18 +109,19 @@ def test_saving_pickling_and_loading_keep_it(tmp_path: Path):
         pickle.loads(pickle.dumps(TOKENIZER)),
     ):
         assert again.definition == TOKENIZER.definition
-        assert again.encode(CODE[0]) == TOKENIZER.encode(CODE[0])
+        assert again.encode(CODE) == TOKENIZER.encode(CODE)
     assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.json"]
 
 
 def test_training_gives_the_same_bytes_in_another_process():
     """Python's and Rust's hashes are seeded anew in each process."""
     program = (
-        "import sys; from coder.data.tokenizer import train; "
-        f"sys.stdout.write(train([open({json.__file__!r}).read()], {LEAST + 100}).definition)"
+        "import json, sys; from coder.data.tokenizer import train; "
+        f"trained = train([open(json.decoder.__file__).read()], {LEAST + 100}); "
+        "sys.stdout.write(trained.definition)"
     )
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert other.stdout.decode() == train(CODE[1:], LEAST + 100).definition
+    assert other.stdout.decode() == train([CODE], LEAST + 100).definition
 
 
 def test_a_small_corpus_gives_a_smaller_vocabulary():
@@ -145,8 +136,9 @@ def test_a_lone_surrogate_is_refused_by_name(text: str):
 
 def test_a_vocabulary_must_hold_bytes_and_control_tokens():
     with pytest.raises(TokenizerError, match=f"need {LEAST}"):
-        train(CODE, LEAST - 1)
-    assert train(CODE, LEAST).decode(train(CODE, LEAST).encode("naïve")) == "naïve"
+        train([CODE], LEAST - 1)
+    bytes_only = train([CODE], LEAST)
+    assert bytes_only.decode(bytes_only.encode("naïve")) == "naïve"
 
 
 def changed(**parts: object) -> str:
