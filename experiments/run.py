@@ -164,9 +164,9 @@ def execute(options: Options, plan: Plan, console: Console) -> None:
 
 def _work(plan: Plan, wanted: list[Job], workers: int | None, lock: int, console: Console) -> None:
     """Runs the unfinished jobs; the report is drawn again whenever a seed is complete."""
-    gpu = plan.scale.platform == "gpu"
-    workers = workers or (1 if gpu else os.cpu_count() or 1)
-    pool = Pool(wanted, workers, _environment(gpu), lock)
+    cores = len(os.sched_getaffinity(0)) if plan.scale.platform == "cpu" else 1
+    workers = workers or cores
+    pool = Pool(wanted, workers, _environment(plan), lock)
     clock = Clock(plan.scale.expected_seconds, workers)
     progress = Progress(console, clock, len(wanted))
 
@@ -182,12 +182,19 @@ def _work(plan: Plan, wanted: list[Job], workers: int | None, lock: int, console
         pool.run(progress.tick, finished)
 
 
-def _environment(gpu: bool) -> dict[str, str]:
-    """Variables of every subprocess: on a CPU each keeps to one core."""
-    if gpu:
-        return {}
+def _environment(plan: Plan) -> dict[str, str]:
+    """Variables of every subprocess: on a CPU each keeps to one core.
+
+    All runs of a scale compile the same programs; they share what the first has compiled.
+    """
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str((plan.root / "compiled").absolute()),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    }
+    if plan.scale.platform == "gpu":
+        return cache
     threads = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
-    return {"JAX_PLATFORMS": "cpu", **dict.fromkeys(threads, "1")}
+    return cache | {"JAX_PLATFORMS": "cpu", **dict.fromkeys(threads, "1")}
 
 
 @contextmanager

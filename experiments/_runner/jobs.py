@@ -43,8 +43,6 @@ class Job:
     """Ready jobs start in this order."""
     seed: int | None = None
     """Seed of its run; None: it serves all runs."""
-    whole_machine: bool = False
-    """It uses every core itself, so nothing runs beside it."""
     prepare: Callable[[], None] = _nothing
     """Called just before it starts."""
     progress: Path | None = None
@@ -185,7 +183,6 @@ def _corpus_job(plan: Plan) -> Job:
         command=_module("beam_pipelines.corpus", *_flags(options)),
         done=plan.corpus / "manifest.json",
         log=plan.corpus.with_name(f"{plan.corpus.name}.log"),
-        whole_machine=True,
     )
 
 

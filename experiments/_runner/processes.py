@@ -104,11 +104,9 @@ class Pool:
     def _start_ready(self) -> None:
         """Starts waiting jobs while workers are free, in their order."""
         for job in sorted(self.waiting, key=lambda job: job.order):
-            busy = len(self.running)
-            if busy >= self._workers or any(r.job.whole_machine for r in self.running):
+            if len(self.running) >= self._workers:
                 return
-            blocked = any(other.name in job.needs for other in self.unfinished())
-            if not blocked and not (job.whole_machine and busy):
+            if not any(other.name in job.needs for other in self.unfinished()):
                 self.waiting.remove(job)
                 self.running.append(self._start(job))
 

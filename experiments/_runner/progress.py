@@ -75,8 +75,9 @@ class Clock:
 
     def total_left(self, pool: Pool) -> float:
         """Seconds until everything ends."""
-        alone = sum(self.seconds(job.kind) for job in pool.waiting if job.whole_machine)
-        shared = sum(self.seconds(job.kind) for job in pool.waiting if not job.whole_machine)
+        # Corpus and tokenizer run alone, for all else needs them.
+        alone = sum(self.seconds(job.kind) for job in pool.waiting if job.seed is None)
+        shared = sum(self.seconds(job.kind) for job in pool.waiting if job.seed is not None)
         left = [self.left(running) for running in pool.running]
         return alone + max([(shared + sum(left)) / self._workers, *left])
 
