@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from beam_pipelines import corpus_summary, manifest, options, progress
+from beam_pipelines.local_workers import fatal_worker_deaths
 from beam_pipelines.read_repositories import (
     Repository,
     SourceError,
@@ -62,7 +63,7 @@ class CorpusOptions:
     shards: Annotated[int, tyro.conf.arg(metavar="N")] = 8
     """Output files of each split."""
     workers: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Processes on this machine."""
+    """Processes on this machine; with 1, the work is done in this one."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ def run(chosen: CorpusOptions, beam_flags: Sequence[str] = ()) -> int:
         SourceError, OutputError, OptionError: the command cannot be carried out as given.
     """
     check(chosen)
+    if beam_flags:
+        options.beam_options(beam_flags)
     repositories = list_repositories(chosen.source)
     names = [repository.info.name for repository in repositories]
     held_out = held_out_names(chosen.source, names, chosen.seed)
@@ -172,9 +175,13 @@ def run(chosen: CorpusOptions, beam_flags: Sequence[str] = ()) -> int:
 
 def check(chosen: CorpusOptions) -> None:
     """Raises OptionError for numbers that make no sense."""
-    for name, value, least in (("shards", chosen.shards, 1), ("workers", chosen.workers, 1)):
-        if value < least:
-            raise options.OptionError(f"--{name} {value}: at least {least}")
+    for name, value, least, most in (
+        ("seed", chosen.seed, 0, 2**63 - 1),
+        ("shards", chosen.shards, 1, 99_999),
+        ("workers", chosen.workers, 1, 9_999),
+    ):
+        if not least <= value <= most:
+            raise options.OptionError(f"--{name} {value}: at least {least}, at most {most}")
 
 
 def settings_of(
@@ -204,10 +211,13 @@ def execute(
 
     flags = options.beam_options(beam_flags, chosen.workers)
     output = os.path.abspath(chosen.output)
-    with progress.shown("corpus", expected_work(repositories)) as channel:
+    with (
+        fatal_worker_deaths(),
+        progress.shown("corpus", expected_work(repositories)) as channel,
+        beam.Pipeline(options=flags) as pipeline,
+    ):
         job = Job(output, chosen.order, chosen.seed, chosen.shards, held_out, channel)
-        with beam.Pipeline(options=flags) as pipeline:
-            build(pipeline, repositories, job)
+        build(pipeline, repositories, job)
     return json.loads((chosen.output / SUMMARY).read_text(encoding="utf-8"))
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from beam_pipelines import examples_summary, manifest, options, progress
+from beam_pipelines.local_workers import fatal_worker_deaths
 from beam_pipelines.sample_excerpts import needed_share, shard_limits
 from coder import config
 from coder.config import DataConfig
@@ -103,7 +104,7 @@ def build(pipeline: "Pipeline", job: Job) -> None:
     packed = PackShards(
         job.output, job.split, job.limits, job.data.sequence_length, job.tokenizer.vocab_size
     )
-    texts | packed | WriteSummary(job.output, SUMMARY)
+    _ = texts | packed | WriteSummary(job.output, SUMMARY)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -225,7 +226,11 @@ def execute(job: Job, workers: int, beam_flags: Sequence[str]) -> list[dict[str,
 
     flags = options.beam_options(beam_flags, workers)
     total = sum(os.path.getsize(path) for path in job.inputs)
-    with progress.shown("examples", total) as channel, beam.Pipeline(options=flags) as pipeline:
+    with (
+        fatal_worker_deaths(),
+        progress.shown("examples", total) as channel,
+        beam.Pipeline(options=flags) as pipeline,
+    ):
         build(pipeline, dataclasses.replace(job, channel=channel))
     return json.loads((Path(job.output) / SUMMARY).read_text(encoding="utf-8"))
 

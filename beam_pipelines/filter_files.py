@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
+from apache_beam.pvalue import PCollection
 
 from beam_pipelines.progress import advance
 from beam_pipelines.read_repositories import FileBatch, RepositoryInfo, read_file
@@ -34,7 +35,7 @@ class FilterFiles(beam.PTransform):
         super().__init__()
         self.channel = channel
 
-    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+    def expand(self, batches: PCollection):
         """Adds the stage to the graph."""
         return batches | beam.FlatMap(filter_batch, self.channel) | SeparateRejects()
 

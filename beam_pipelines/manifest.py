@@ -7,6 +7,7 @@ folder with it is never written to again.
 
 import dataclasses
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,9 @@ _LEFTOVERS = re.compile(
 )
 
 
+log = logging.getLogger("beam_pipelines")
+
+
 class OutputError(ValueError):
     """The output folder cannot be used; the message says why and what to do."""
 
@@ -35,19 +39,24 @@ class LostFilesError(AssertionError):
 def prepare(output: Path, settings: Mapping[str, Any]) -> bool:
     """Makes `output` ready to be written; True if it already holds what `settings` would give.
 
+    A result that has lost a shard or a part of one since is written again.
+
     Raises:
         OutputError: it holds the result of other settings, or cannot be written.
     """
     done = read(output)
     if done is not None:
         changes = config.difference(done.get("config", {}), dict(settings))
-        if not changes:
+        if changes:
+            raise OutputError(
+                f"--output {output} holds the result of other settings ({'; '.join(changes)}); "
+                "choose another --output, or remove that folder"
+            )
+        if not (broken := damage(output, done)):
             return True
-        raise OutputError(
-            f"--output {output} holds the result of other settings ({'; '.join(changes)}); "
-            "choose another --output, or remove that folder"
-        )
+        log.warning("%s: %s; writing all of it again", output, broken)
     try:
+        (output / MANIFEST).unlink(missing_ok=True)
         output.mkdir(parents=True, exist_ok=True)
         probe = output / "writable.json.partial"
         probe.touch()
@@ -58,6 +67,19 @@ def prepare(output: Path, settings: Mapping[str, Any]) -> bool:
     except OSError as error:
         raise OutputError(f"--output {output} cannot be written: {error.strerror}") from error
     return False
+
+
+def damage(output: Path, done: Mapping[str, Any]) -> str:
+    """Which shard of a finished folder is not as the manifest says; empty if all are, by size."""
+    for shard in [*done["shards"], *done.get("rejects", ())]:
+        path = output / shard["path"]
+        size = path.stat().st_size if path.exists() else None
+        if size != shard["bytes"]:
+            found = (
+                "is missing" if size is None else f"has {size} bytes instead of {shard['bytes']}"
+            )
+            return f"{shard['path']} {found}"
+    return ""
 
 
 def read(output: Path) -> dict[str, Any] | None:
