@@ -28,7 +28,7 @@ _ENDINGS = ("/__init__.py", ".py", ".pyw", "/__init__.pyi", ".pyi")
 
 @dataclass(frozen=True)
 class Import:
-    """`import module` (no names), or `from ..module import names` (level 2)."""
+    """`from ..module import names` (level 2); `import a.b` is taken for `from a import b`."""
 
     module: str
     names: tuple[str, ...] = ()
@@ -101,11 +101,16 @@ def imports_of(source: str) -> list[Import] | None:
     found = []
     for node in _statements(tree.body):
         if isinstance(node, ast.Import):
-            found += [Import(alias.name) for alias in node.names]
+            found += [_plain_import(alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = tuple(alias.name for alias in node.names)
             found.append(Import(node.module or "", names, node.level))
     return found
+
+
+def _plain_import(name: str) -> Import:
+    package, dot, module = name.rpartition(".")
+    return Import(package, (module,)) if dot else Import(name)
 
 
 def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
@@ -139,7 +144,9 @@ class _Index:
             self._path_of.setdefault(module, path)
         self._root_of: dict[str, str] = {}
         self._roots_with = defaultdict[str, list[str]](list)
-        self._find_roots({folder for path in imports for folder in _parents(path)}, imports)
+        self._find_roots(
+            {folder for path in imports for folder in _upwards(_folder(path))}, imports
+        )
 
     def _find_roots(self, folders: set[str], imports: Mapping[str, list[Import] | None]) -> None:
         """Sets the root of every folder, and the roots below which a package name is found."""
@@ -157,41 +164,43 @@ class _Index:
                 self._root_of[folder] = folder  # of scripts, which import their neighbours by name
 
     def targets(self, path: str, statement: Import) -> set[str]:
-        """The files that an import statement in `path` needs; none if they lie elsewhere."""
-        folder = f"/{path}".rpartition("/")[0]
-        if statement.level > 0:
-            base = folder.rsplit("/", statement.level - 1)[0]
-            return (
-                self._below(base, statement) if folder.count("/") >= statement.level - 1 else set()
-            )
-        for root in self._search_path(folder, statement.module.partition(".")[0]):
-            if found := self._below(root, statement):
+        """The files that an import statement in `path` needs; none if they lie elsewhere.
+
+        These are the modules among the imported names, and for the other names the module they are
+        taken from. The packages around a module, which Python runs before it, do not count.
+        """
+        parts = [part for part in statement.module.split(".") if part]
+        for base in self._bases(_folder(path), statement):
+            if found := self._named("/".join((base, *parts)), statement.names):
                 return found
         return set()
 
-    def _search_path(self, folder: str, package: str) -> Iterator[str]:
-        """Where `package` may lie: the own root, the folders around it, other roots by nearness."""
-        root = self._root_of[folder]
-        yield root
-        while root:
-            root = root.rpartition("/")[0]
-            yield root
+    def _bases(self, folder: str, statement: Import) -> Iterator[str]:
+        """The folders where the first part of an import's module may lie, by preference."""
+        if statement.level > 0:
+            yield from list(_upwards(folder))[statement.level - 1 : statement.level]
+            return
+        yield from _upwards(self._root_of[folder])
         yield from sorted(
-            self._roots_with.get(package, ()),
+            self._roots_with.get(statement.module.partition(".")[0], ()),
             key=lambda other: (-len(os.path.commonprefix((folder, other))), other),
         )
 
-    def _below(self, base: str, statement: Import) -> set[str]:
-        """The files of an import whose module is named from the folder `base`."""
-        module = f"{base}/{statement.module.replace('.', '/')}" if statement.module else base
+    def _named(self, module: str, names: tuple[str, ...]) -> set[str]:
+        """The files of the modules among `names` in `module`, and its own for the other names."""
         whole = self._path_of.get(module)
-        wanted = [self._path_of.get(f"{module}/{name}", whole) for name in statement.names]
-        return {path for path in wanted or [whole] if path is not None}
+        wanted = [self._path_of.get(f"{module}/{name}", whole) for name in names] or [whole]
+        return {path for path in wanted if path is not None}
 
 
-def _parents(path: str) -> Iterator[str]:
-    """The folders that hold a file, the nearest first, down to the repository itself."""
-    folder = f"/{path}"
+def _folder(path: str) -> str:
+    """The folder that holds a file."""
+    return f"/{path}".rpartition("/")[0]
+
+
+def _upwards(folder: str) -> Iterator[str]:
+    """A folder and those around it, up to the repository itself."""
+    yield folder
     while folder:
         folder = folder.rpartition("/")[0]
         yield folder
@@ -204,7 +213,7 @@ def _packages(folders: set[str], imports: Mapping[str, list[Import] | None]) -> 
     """
     packages, imported = set[str](), set[str]()
     for path, found in imports.items():
-        above = list(_parents(path))
+        above = list(_upwards(_folder(path)))
         if path.rpartition("/")[2] in ("__init__.py", "__init__.pyi"):
             packages.add(above[0])
         for statement in found or ():
