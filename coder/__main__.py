@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m coder COMMAND`: the commands of a model's life, each imported only when it is asked for.
+"""`python -m coder COMMAND`: the commands of a model's life, imported when they are asked for."""
+
+import difflib
+import importlib
+import sys
+
+HELP = """\
+python -m coder COMMAND
 
     tokenizer   learn a byte-level BPE vocabulary from the training documents
     train       train a model on finished examples, or resume
     eval        measure a trained model on held-out documents
     complete    show what a trained model writes between a prefix and a suffix
 
-`python -m coder COMMAND --help` tells a command's options.
-"""
-
-import difflib
-import importlib
-import sys
+python -m coder COMMAND --help tells the options of one."""
 
 COMMANDS = {
     "tokenizer": "coder.data.tokenizer_cli",
@@ -25,7 +27,7 @@ COMMANDS = {
 def main(argv: list[str]) -> None:
     """Runs a command; exits with status 2 for one that does not exist."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(__doc__.strip())
+        print(HELP)
         return
     name, *options = argv
     if name not in COMMANDS:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints that are never taken for good when they are not: Orbax, and a digest of every array beside it.
+"""Checkpoints: Orbax, and a digest of every array beside it.
 
-Orbax writes a step under a temporary name and renames it when it is whole, so that a killed save leaves the step
-before as the newest. What it does not do is notice a flipped bit, which loads in silence: every leaf's digest is
-stored with the checkpoint, verified when it is loaded, and the step before is taken when one is wrong.
+Orbax writes a step under a temporary name and renames it when it is whole, so that a killed save
+leaves the step before as the newest. What it does not do is notice a flipped bit, which loads in
+silence: every leaf's digest is stored with the checkpoint, verified when it is loaded, and the step
+before is taken when one is wrong.
 """
 
 import hashlib
@@ -33,7 +34,9 @@ FOLDER = "checkpoints"
 """Where a run keeps them."""
 
 _UNREADABLE = (ValueError, OSError, KeyError, TypeError, RuntimeError)
-"""What Orbax and tensorstore were seen to raise for damaged files; a missing key and a wrong shape are among them."""
+"""What Orbax and tensorstore were seen to raise for damaged files; a missing key and a wrong shape
+are among them.
+"""
 
 
 class CheckpointError(Exception):
@@ -53,20 +56,21 @@ class Restored:
 def save(
     directory: Path, step: int, trees: dict[str, Tree], extras: dict[str, Any], keep: int
 ) -> None:
-    """Saves named trees and JSON values as one step, atomically, then deletes all but the newest `keep` steps."""
+    """Saves named trees and JSON values as one step, atomically; keeps the newest `keep` steps."""
     contents = {"digests": _digests(trees), "extras": extras}
     metadata = {**contents, "seal": digest(contents)}
-    v1.save_checkpointables(_path(directory, step), trees, custom_metadata=metadata)
+    v1.save_checkpointables(str(_path(directory, step)), trees, custom_metadata=metadata)
     for old in steps(directory)[:-keep]:
         delete(directory, old)
 
 
 def restore_latest(directory: Path, like: dict[str, Tree]) -> Restored | None:
-    """The newest step whose arrays have the digests they were saved with; None where nothing was saved.
+    """The newest step whose arrays are those that were saved; None where nothing was saved.
 
     Args:
         directory: where `save` put them.
-        like: the trees to load, by name, as arrays or `jax.ShapeDtypeStruct`; other trees are not read.
+        like: the trees to load, by name, as arrays or `jax.ShapeDtypeStruct`; other trees are not
+            read.
 
     Raises:
         CheckpointError: there are checkpoints, and every one is damaged or of another model.
@@ -94,7 +98,7 @@ def steps(directory: Path) -> list[int]:
 
 
 def delete(directory: Path, step: int) -> None:
-    """Deletes a step, under another name first: a killed deletion leaves no half of a checkpoint behind."""
+    """Deletes a step; renames it first, so that a killed deletion leaves no half of one."""
     doomed = directory / f"deleted-{step}"
     _path(directory, step).rename(doomed)
     shutil.rmtree(doomed)
@@ -109,7 +113,7 @@ def clean(directory: Path) -> None:
 
 
 def parameters_digest(parameters: Tree) -> str:
-    """Sixteen hex digits of blake2b over names, types, shapes and bytes of all leaves: equal means bit-identical."""
+    """Sixteen hex digits of blake2b over all leaves and their names: equal means bit-identical."""
     total = hashlib.blake2b(digest_size=8)
     for name, leaf in _leaves(parameters):
         array = np.ascontiguousarray(leaf)
@@ -137,8 +141,8 @@ def load_parameters(run_dir: Path | str) -> tuple[Decoder, RunConfig]:
 
 
 def _restore(directory: Path, step: int, like: dict[str, Tree]) -> Restored:
-    path = _path(directory, step)
-    metadata = v1.checkpointables_metadata(path).custom_metadata or {}
+    path = str(_path(directory, step))
+    metadata: Any = v1.checkpointables_metadata(path).custom_metadata or {}
     contents = {name: metadata.get(name) for name in ("digests", "extras")}
     if metadata.get("seal") != digest(contents):
         raise ValueError("its metadata are not those that were saved")
@@ -158,7 +162,7 @@ def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
 
 
 def _digests(trees: dict[str, Tree]) -> dict[str, str]:
-    """Type, shape and CRC-32C of every leaf by its path; CRCs run at memory speed and find flipped bits."""
+    """Type, shape and CRC-32C (it runs at memory speed) of every leaf by its path."""
     found = {}
     for name, leaf in _leaves(trees):
         array = np.ascontiguousarray(leaf)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finished examples to batches: shuffled, split over processes, resumable to the exact next batch.
 
-The order is a function of (seed, batch number) alone, so the whole state is that number. Every global batch is the
-same set of examples for any number of processes; a run may resume on another number of hosts.
+The order is a function of (seed, batch number) alone, so the whole state is that number. Every
+global batch is the same set of examples for any number of processes; a run may resume on another
+number of hosts.
 """
 
 import bisect
@@ -22,7 +23,7 @@ Batch = dict[str, np.ndarray]
 
 
 class ShardedSource:
-    """The records of several shards as one sequence (grain's `RandomAccessDataSource`); check sums are verified."""
+    """The records of several shards as one sequence: grain's `RandomAccessDataSource`."""
 
     def __init__(self, paths: Sequence[Path]):
         """Opens and indexes the shards.
@@ -54,7 +55,7 @@ class ShardedSource:
 
 
 class Loader(Iterator[Batch]):
-    """Endless batches of int32 `tokens`, `targets`, `positions`, `segment_ids` and float32 `loss_mask`, all [B, T].
+    """Endless batches of what `packing.decode` gives, each array [B, T].
 
     Each epoch visits every example once, in an order of its own; a batch may span two epochs.
     """
@@ -77,8 +78,8 @@ class Loader(Iterator[Batch]):
             process_count: processes that share a batch; divides `batch_size`.
 
         Raises:
-            ExamplesError: the folder is unfinished, a shard is not what the manifest says, or there are fewer
-                examples than one batch holds.
+            ExamplesError: the folder is unfinished, a shard is not what the manifest says, or there
+                are fewer examples than one batch holds.
             CorruptRecordError: a shard is cut off.
         """
         if batch_size % process_count:
@@ -88,13 +89,13 @@ class Loader(Iterator[Batch]):
         source = ShardedSource(training_shards(Path(examples_dir)))
         if len(source) < batch_size:
             raise ExamplesError(
-                f"{examples_dir}: {len(source)} training examples, fewer than the {batch_size} of one batch; "
-                "write more (--tokens) or set a smaller train.batch_size"
+                f"{examples_dir}: {len(source)} training examples, fewer than the {batch_size} of "
+                "one batch; write more (--tokens) or set a smaller train.batch_size"
             )
         self.num_examples = len(source)
         self._next = 0
-        # seed() hashes the seed: shuffle(seed) itself counts it up per epoch, so that epoch 1 of seed 0 would be
-        # epoch 0 of seed 1.
+        # seed() hashes the seed: shuffle(seed) itself counts it up per epoch, so that epoch 1 of
+        # seed 0 would be epoch 0 of seed 1.
         self._batches = (
             grain.MapDataset.source(source)
             .seed(seed)
@@ -110,7 +111,7 @@ class Loader(Iterator[Batch]):
         Raises:
             CorruptRecordError: a record fails its check sum.
         """
-        batch = self._batches[self._next]
+        batch: Any = self._batches[self._next]
         self._next += 1
         return batch
 

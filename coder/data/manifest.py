@@ -21,7 +21,7 @@ def read_manifest(examples_dir: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise ExamplesError(
-            f"{path} does not exist: {examples_dir} is no finished output of beam_pipelines.examples"
+            f"{path} does not exist: the folder is no finished output of beam_pipelines.examples"
         ) from None
     except json.JSONDecodeError as error:
         raise ExamplesError(f"{path}: not JSON ({error}); write the examples again") from None
@@ -38,7 +38,7 @@ def training_shards(examples_dir: Path) -> list[Path]:
         if size != shard["bytes"]:
             found = "is missing" if size is None else f"has {size} bytes"
             raise ExamplesError(
-                f"{path} {found}, its manifest says {shard['bytes']} bytes; write the examples again"
+                f"{path} {found}, the manifest says {shard['bytes']}; write the examples again"
             )
         paths.append(path)
     return sorted(paths)

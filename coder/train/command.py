@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m coder train`: trains a run, resumes a cut one, answers at once for a finished one.
 
-    python -m coder train --run DIR                                          a run whose config.json exists
-    python -m coder train --run DIR --examples DIR --tokenizer FILE [...]    a new one; the same line resumes it
+    python -m coder train --run DIR                                          a run whose config.json
+    exists python -m coder train --run DIR --examples DIR --tokenizer FILE [...]    a new one; the
+    same line resumes it
 
 jax is imported only when there is something to train, and after NPROC is set.
 """
@@ -110,8 +111,8 @@ def _train(run: Run) -> dict[str, Any]:
 def _prepare(options: Options, record: dict[str, Any] | None) -> Run:
     """Checks that everything fits together and writes config.json.
 
-    Raises:
-        RunError, ExamplesError: something is missing, does not fit, or has changed since the run was begun.
+    Raises: RunError, ExamplesError: something is missing, does not fit, or has changed since the
+        run was begun.
     """
     if options.examples is None or options.tokenizer is None:
         raise RunError(
@@ -122,7 +123,8 @@ def _prepare(options: Options, record: dict[str, Any] | None) -> Run:
     expected = begun.get("examples_digest", manifest["digest"])
     if expected != manifest["digest"]:
         raise RunError(
-            f"{options.examples} has changed since {options.run} was begun: digest {expected} -> {manifest['digest']}"
+            f"{options.examples} has changed since {options.run} was begun: "
+            f"digest {expected} -> {manifest['digest']}"
         )
     data = from_json(RunConfig, begun["run"]).data if begun else _data_settings(manifest)
     run = Run(
@@ -162,6 +164,7 @@ def _check_vocabulary(run: Run) -> None:
     size = Tokenizer.load(run.tokenizer).vocab_size
     if size > run.config.model.vocab_size:
         raise RunError(
-            f"model.vocab_size={run.config.model.vocab_size} is less than the {size} tokens of {run.tokenizer}: "
+            f"model.vocab_size={run.config.model.vocab_size} is less than the {size} tokens of "
+            f"{run.tokenizer}: "
             f"set --model.vocab-size {size} or more"
         )

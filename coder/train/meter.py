@@ -49,7 +49,8 @@ class Meter:
         """The next batch; the time it takes counts as waiting.
 
         Raises:
-            ExamplesError: a token is not in the model's vocabulary, where jax would read another row in silence.
+            ExamplesError: a token is not in the model's vocabulary, where jax would read another
+                row in silence.
             CorruptRecordError: an example fails its check sum.
         """
         begin = time.monotonic()
@@ -57,7 +58,7 @@ class Meter:
         largest = batch["tokens"].max()
         if largest >= self._vocab_size:
             raise ExamplesError(
-                f"the examples contain token {largest}, the model has model.vocab_size={self._vocab_size}"
+                f"the examples hold token {largest}, but model.vocab_size={self._vocab_size}"
             )
         self._waited += time.monotonic() - begin
         return batch

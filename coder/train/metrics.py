@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says of itself: rows in metrics.jsonl and TensorBoard, progress on the terminal or in the log.
+"""What a run says of itself: rows in metrics.jsonl and TensorBoard, progress on the terminal.
 
-Rows are written in order and before the checkpoint of their step. A resumed run cuts the rows that are newer than its
-checkpoint and writes them again, equal in all that is not a time: no gap, no repeat.
+Rows are written in order and before the checkpoint of their step. A resumed run cuts the rows that
+are newer than its checkpoint and writes them again, equal in all that is not a time: no gap, no
+repeat.
 """
 
 import json
@@ -31,7 +32,9 @@ class Row:
     step: int
     """Steps done, from 1."""
     loss: float | None
-    """Nats per token, mean over all tokens of these steps that count; None where every step was skipped."""
+    """Nats per token, mean over all tokens of these steps that count; None where every step was
+    skipped.
+    """
     learning_rate: float
     """Of the last of these steps; of Muon's AdamW part."""
     grad_norm: float | None
@@ -68,7 +71,7 @@ class MetricsFile:
         self._file = open(path, "a", encoding="utf-8")
 
     def write(self, row: Row) -> None:
-        """Appends a row and hands it to the operating system, so that a killed process loses none."""
+        """Appends a row; the operating system has it when this returns, so a kill loses none."""
         values = {name: _finite(value) for name, value in asdict(row).items()}
         self._file.write(json.dumps(values) + "\n")
         self._file.flush()
@@ -80,7 +83,7 @@ class MetricsFile:
 
 
 class Board:
-    """The same rows for TensorBoard; event files of earlier attempts are superseded from `step` on."""
+    """The same rows for TensorBoard; what earlier attempts wrote is superseded from `step` on."""
 
     def __init__(self, directory: Path, step: int):
         """Begins an event file in `directory`."""
@@ -140,7 +143,7 @@ class Outputs:
     """Every place a row goes to."""
 
     def __init__(self, directory: Path, step: int, steps: int):
-        """Continues the files in the run's `directory` behind `step`; the run has `steps` in all."""
+        """Continues the files of the run's `directory` behind `step` of `steps`."""
         file = MetricsFile(directory / "metrics.jsonl", step)
         self.seconds = file.seconds
         """What earlier attempts took, as far as their rows tell."""

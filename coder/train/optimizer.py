@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """AdamW as published, and Muon for the matrices of the layers (Jordan, 2024).
 
-Learning rates here are the highest ones: the step multiplies the updates by `schedule.schedule_factor`, which counts
-steps of the run and not those of the optimizer, so that a skipped step does not shift the schedule.
+Learning rates here are the highest ones: the step multiplies the updates by
+`schedule.schedule_factor`, which counts steps of the run and not those of the optimizer, so that a
+skipped step does not shift the schedule.
 """
 
 from typing import Any
@@ -17,14 +18,14 @@ STACKED = "layers"
 
 
 def matrix_mask(parameters: dict[str, Any]) -> dict[str, Any]:
-    """True for the matrices, which decay: token tables included, norms (stacked over layers, too) not."""
+    """True for the matrices, which decay: token tables included; norms, stacked ones too, not."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf.ndim - _is_stacked(path) >= 2, parameters
     )
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Clipping to a global norm, then AdamW or Muon at the highest learning rate; the state is float32."""
+    """Clipping to a global norm, then AdamW or Muon at the highest learning rate."""
     rule = {"adamw": _adamw, "muon": _muon}[config.optimizer](config)
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), rule)
 
@@ -40,7 +41,7 @@ def _adamw(config: TrainConfig) -> optax.GradientTransformation:
 
 
 def _muon(config: TrainConfig) -> optax.GradientTransformation:
-    """Muon on every matrix of every layer; AdamW on the token tables and norms, where Muon is not meant to be used."""
+    """Muon on every matrix of every layer; AdamW on the token tables and norms."""
     muon = optax.contrib.muon(
         config.muon_learning_rate,
         weight_decay=config.weight_decay,
@@ -56,7 +57,7 @@ def _rules(parameters: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _layer_matrices(parameters: dict[str, Any]) -> dict[str, Any]:
+def _layer_matrices(parameters: Any) -> Any:
     """How Muon reads the leaves [L, in, out]: as L matrices, each orthogonalised by itself."""
     matrix = optax.contrib.MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)
     return jax.tree.map(lambda _: matrix, parameters)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder of a run: its settings, whether they are still the same, whether it is done, who is working on it.
+"""The folder of a run: its settings, whether they still hold, whether it is done, who trains it.
 
     config.json     settings, examples, tokenizer, NPROC, versions: what the result depends on
     metrics.jsonl   rows of `coder.train.metrics.Row`
@@ -74,7 +74,7 @@ def read_done(directory: Path) -> dict[str, Any] | None:
 
 
 def choose_nproc(directory: Path, recorded: int | None) -> int:
-    """NPROC of the environment, else that of the run's beginning, else every core this process may use.
+    """NPROC of the environment, else the one the run was begun with, else every core allowed.
 
     Raises:
         RunError: the environment contradicts the run's beginning, or NPROC is no number of cores.
@@ -86,19 +86,19 @@ def choose_nproc(directory: Path, recorded: int | None) -> int:
         return int(asked) if asked else len(os.sched_getaffinity(0))
     if asked and int(asked) != recorded:
         raise RunError(
-            f"{directory} was begun with NPROC={recorded} and is now started with NPROC={asked}; the last bits of its "
-            f"results depend on it: set NPROC={recorded} or unset it"
+            f"{directory} was begun with NPROC={recorded} and is now started with NPROC={asked}; "
+            f"the last bits of its results depend on it: set NPROC={recorded} or unset it"
         )
     return recorded
 
 
 def check_unchanged(directory: Path, record: dict[str, Any], config: RunConfig) -> None:
-    """Raises RunError, which lists the difference, where `config` is not what the run was begun with."""
+    """Raises RunError, which lists the difference, where the run was begun with other settings."""
     changes = difference(to_json(from_json(RunConfig, record["run"])), to_json(config))
     if changes:
         raise RunError(
-            f"{directory} was begun with other settings (old -> new); choose another folder or delete it:\n  "
-            + "\n  ".join(changes)
+            f"{directory} was begun with other settings; choose another folder or delete it "
+            "(begun with -> now):\n  " + "\n  ".join(changes)
         )
 
 
@@ -123,7 +123,7 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def begin(run: Run, begun: dict[str, Any]) -> None:
-    """Writes config.json; versions stay those of the beginning, `begun`, and others than those are worth a warning."""
+    """Writes config.json; warns of versions that are not those of the beginning, `begun`."""
     record = run.record()
     for name in ("jax", "platform"):
         if begun.get(name, record[name]) != record[name]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learning-rate schedules as factors of the highest rate, so that AdamW and Muon can share one (DeepSeek LLM, 2.3)."""
+"""Learning-rate schedules as factors of the highest rate, so that AdamW and Muon share one."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,11 @@ FINAL_FACTOR = 0.1
 
 
 def schedule_factor(config: TrainConfig) -> Callable[[Array], Array]:
-    """The share of the highest learning rate at a step, counted from 0; traceable by jax.
+    """The share of the highest learning rate at a step, counted from 0 (DeepSeek LLM, 2.3).
 
-    Linear warm-up over `warmup_steps` (step 0 already moves), then `three_stage`: 1 until 80 % of the steps, sqrt(1/10)
-    until 90 %, 1/10 to the end; or `cosine`: from 1 at the end of warm-up to 1/10 at the last step.
+    Linear warm-up over `warmup_steps` (step 0 already moves), then `three_stage`: 1 until 80 % of
+    the steps, sqrt(1/10) until 90 %, 1/10 to the end; or `cosine`: from 1 at the end of warm-up to
+    1/10 at the last step.
     """
     warmup, steps = config.warmup_steps, config.steps
 

@@ -23,7 +23,7 @@ Parameters = dict[str, Any]
 
 
 class Window(NamedTuple):
-    """Sums since the last row of the metrics; on the device, so that a step never waits for the host."""
+    """Sums since the last row of the metrics, on the device: no step waits for the host."""
 
     nats: ArrayLike
     tokens: ArrayLike
@@ -32,7 +32,7 @@ class Window(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Everything a checkpoint of the device holds: what follows is a function of it and of the batches."""
+    """What the device holds: the states that follow are a function of it and of the batches."""
 
     parameters: Parameters
     optimizer: optax.OptState
@@ -97,7 +97,8 @@ def _make_step(
         def keep[T](new: T, old: T) -> T:
             return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
 
-        new = optax.apply_updates(state.parameters, updates)
+        new: Any = optax.apply_updates(state.parameters, updates)
+
         window = _add(state.window, Window(nats, tokens, jnp.float32(1.0), grad_norm))
         return TrainState(
             parameters=keep(new, state.parameters),
@@ -116,7 +117,7 @@ def summed_gradients(
     batch: Batch,
     micro_batches: int,
 ) -> tuple[Array, Parameters]:
-    """The summed loss of a batch and its gradient in float32, computed in `micro_batches` parts one after the other."""
+    """The summed loss of a batch and its gradient, computed in parts one after the other."""
     value_and_gradient = jax.value_and_grad(loss)
     if micro_batches == 1:
         return value_and_gradient(parameters, batch)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How fast a run is, against how fast the device could be.
 
-MFU (model FLOPs utilisation; Chowdhery et al., 2022) = FLOPs per token * tokens per second / peak FLOPs per second.
-FLOPs per token are `coder.model.transformer.flops_per_token`, which counts causal attention and no recomputation.
-Tokens are those with a loss: padding and the last token of a document count as waste. The peak is the data sheet's
-for dense bfloat16 where the device is known, else that of a large matrix product measured here.
+MFU (model FLOPs utilisation; Chowdhery et al., 2022) = FLOPs per token * tokens per second / peak
+FLOPs per second. FLOPs per token are `coder.model.transformer.flops_per_token`, which counts causal
+attention and no recomputation. Tokens are those with a loss: padding and the last token of a
+document count as waste. The peak is the data sheet's for dense bfloat16 where the device is known,
+else that of a large matrix product measured here.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from coder.config import write_json
 
@@ -31,15 +33,16 @@ class Peak:
 
 
 def recorded_peak(path: Path) -> Peak:
-    """The peak that `path` records, written on first use: a run that is resumed divides by one figure throughout."""
+    """The peak that `path` records; written on first use, so that a resumed run has only one."""
     if path.exists():
         return Peak(**json.loads(path.read_text(encoding="utf-8")))
-    peak = _peak(jax.devices())
+    peak = _peak()
     write_json(path, asdict(peak))
     return peak
 
 
-def _peak(devices: list[jax.Device]) -> Peak:
+def _peak() -> Peak:
+    devices = jax.devices()
     name, count = devices[0].device_kind, len(devices)
     for part, flops_per_second in DATA_SHEET.items():
         if part in name:
@@ -50,8 +53,8 @@ def _peak(devices: list[jax.Device]) -> Peak:
     return Peak(measured, f"measured, {count} x {name}, bfloat16 matrix product")
 
 
-def _measure(size: int, dtype: jnp.dtype, seconds: float = 0.5) -> float:
-    """FLOPs per second of the fastest product of two matrices that `seconds` show, on one device."""
+def _measure(size: int, dtype: DTypeLike, seconds: float = 0.5) -> float:
+    """FLOPs per second of the fastest product of two matrices within `seconds`, one device."""
     x = jnp.ones((size, size), dtype)
     product = jax.jit(jnp.matmul).lower(x, x).compile()
     fastest = float("inf")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training loop: restore or initialise, step, measure, save.
 
-The parameters after step n are a function of the settings, the examples and NPROC alone: the order of the batches, the
-schedule and the sums behind the metrics follow from the step, and a checkpoint holds the rest. A run that is killed at
-any moment and started again therefore ends with the same bits.
+The parameters after step n are a function of the settings, the examples and NPROC alone: the order
+of the batches, the schedule and the sums behind the metrics follow from the step, and a checkpoint
+holds the rest. A run that is killed at any moment and started again therefore ends with the same
+bits.
 """
 
 import logging
@@ -13,15 +14,16 @@ from typing import Any
 
 import jax
 from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from coder import checkpoint
 from coder.config import RunConfig
 from coder.data.loader import Batch, Loader
-from coder.sharding import make_mesh, spec
-from coder.train.metrics import Outputs
+from coder.sharding import RULES, make_mesh
 from coder.train.meter import Meter
+from coder.train.metrics import Outputs
 from coder.train.run_folder import Run, RunError, finish
-from coder.train.step import TrainState, Trainable, empty_window, make_trainable
+from coder.train.step import Trainable, TrainState, empty_window, make_trainable
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ CompiledStep = Callable[[TrainState, Any], TrainState]
 
 
 def train(run: Run) -> dict[str, Any]:
-    """Trains `run` to its last step, from its newest checkpoint if there is one, and returns what done.json says.
+    """Trains `run` from its newest checkpoint to its last step; returns what done.json says.
 
     Raises:
         ExamplesError: there are too few examples, or they are not of this model's vocabulary.
@@ -93,7 +95,7 @@ def _restore(run: Run, trainable: Trainable) -> tuple[TrainState, dict[str, Any]
 
 
 def _trees(state: TrainState) -> dict[str, Any]:
-    """What a checkpoint holds: the parameters by themselves, for whoever wants only them, and the rest."""
+    """What a checkpoint holds: the parameters by themselves, as eval wants them, and the rest."""
     rest = state._asdict()
     return {"parameters": rest.pop("parameters"), "training": rest}
 
@@ -120,17 +122,19 @@ def _mesh(config: RunConfig) -> AbstractContextManager:
 
 
 def _placed(batch: Batch) -> Any:
-    """The batch on the devices of the mesh; where there is none, the step takes numpy arrays as they are."""
+    """The batch on the devices of the mesh; without one, a step takes numpy arrays as they are."""
     mesh = jax.sharding.get_mesh()
     if mesh.empty:
         return batch
-    sharding = NamedSharding(mesh, spec("batch", None))
+    sharding = NamedSharding(mesh, P(RULES["batch"], None))
+
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
 
 
 def _check_finite(skipped: int, config: RunConfig) -> None:
     if skipped > config.train.max_nonfinite:
         raise RunError(
-            f"{skipped} steps were skipped because the loss or a gradient was not finite, more than "
-            f"train.max_nonfinite={config.train.max_nonfinite}; a smaller train.learning_rate or a longer warm-up may help"
+            f"{skipped} steps were skipped because the loss or a gradient was not finite, and "
+            f"train.max_nonfinite={config.train.max_nonfinite}: lower train.learning_rate or raise "
+            "train.warmup_steps"
         )
