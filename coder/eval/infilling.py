@@ -23,20 +23,20 @@ bytes are those of that text in UTF-8. Bits per byte = sum of nats / ln 2 / sum 
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from coder.config import DataConfig, RunConfig
-from coder.data import fim, spans
+from coder.config import RunConfig
+from coder.data import fim
 from coder.data.tokenizer import Tokenizer
 from coder.eval.holes import Hole, Items, Window
 from coder.eval.score import Answer, Query, score
+from coder.infer.prompt import Format, infill_prompt, trained_format
 from coder.model.transformer import Decoder
 
 Columns = dict[str, Any]
 Ask = Callable[[list[Query]], list[Answer]]
-Format = Literal["psm", "spm", "msp"]
 
 
 def evaluate(
@@ -56,20 +56,6 @@ def evaluate(
         "single_line": _infilling(ask, tokenizer, items.single_line, form),
         "span": _infilling(ask, tokenizer, items.span, form),
     }
-
-
-def trained_format(data: DataConfig) -> Format | None:
-    """The infilling format that a run's examples have; None if they have none."""
-    if data.fim_rate == 0:
-        return None
-    return "msp" if data.objective == "msp" else data.fim_format
-
-
-def infill_prompt(tokenizer: Tokenizer, hole: Hole, form: Format) -> list[int]:
-    """The prefix and suffix of a hole in a training format; the middle and `eos` follow."""
-    if form == "msp":
-        return spans.prompt_ids(tokenizer, hole.prefix_ids, hole.suffix_ids)
-    return fim.prompt_ids(tokenizer, hole.prefix_ids, hole.suffix_ids, form)
 
 
 def _left_to_right(
@@ -108,11 +94,10 @@ def _infilling(
         "first_token_nats": None,
     }
     if form:
-        prompts = [tuple(infill_prompt(tokenizer, hole, form)) for hole in holes]
-        queries = [
-            Query(prompt, (*hole.middle_ids, tokenizer.eos))
-            for prompt, hole in zip(prompts, holes, strict=True)
-        ]
+        queries = []
+        for hole in holes:
+            prompt = infill_prompt(tokenizer, hole.prefix_ids, hole.suffix_ids, form)
+            queries.append(Query(tuple(prompt), (*hole.middle_ids, tokenizer.eos)))
         filled = ask(queries)
         columns["nats_infill"] = [_sum(answer.nats[:-1]) for answer in filled]
         columns["exact"] = [int(answer.likeliest.all()) for answer in filled]

@@ -11,7 +11,7 @@ import pytest
 from coder.config import DataConfig, EvalConfig, RunConfig
 from coder.data import tokenizer
 from coder.eval.holes import Hole, Items, Source, Window
-from coder.eval.infilling import bits_per_byte, evaluate, summary, trained_format
+from coder.eval.infilling import bits_per_byte, evaluate, summary
 from tests.eval.bigram import Bigram
 
 TOKENIZER = tokenizer.train([], 256 + len(tokenizer.CONTROL_TOKENS))
@@ -106,11 +106,6 @@ def test_columns_a_run_was_not_trained_for_are_null(form):
         assert len(columns[kind]["nats_prefix"]) == len(columns[kind]["bytes"])
         for name in ("nats_infill", "exact", "first_token_nats"):
             assert (columns[kind][name] is None) == (form is None)
-
-
-def test_trained_format():
-    assert [trained_format(data) for data in DATA.values()] == list(DATA)
-    assert trained_format(DataConfig(objective="msp", fim_rate=0.0)) is None
 
 
 def test_uniform_model_needs_log2_of_the_vocabulary_per_byte():

@@ -7,12 +7,18 @@ import pytest
 
 from coder.config import ModelConfig
 from coder.eval.score import Query, QueryError, score
+from coder.infer.decode import greedy
 from coder.model.transformer import Decoder, init_decoder
 from tests.eval.bigram import Bigram
 
 CONFIG = ModelConfig(
     vocab_size=32, d_model=16, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=8, d_ff=24
 )
+
+
+@pytest.fixture(scope="module")
+def model() -> Decoder:
+    return init_decoder(CONFIG, seed=3)
 
 
 def random_queries(seed: int, count: int, vocab_size: int, longest: int) -> list[Query]:
@@ -45,8 +51,7 @@ def test_a_tie_goes_to_the_lowest_token_as_in_greedy_decoding():
     assert first.likeliest.all() and not second.likeliest.any()
 
 
-def test_padding_batching_and_what_follows_change_nothing():
-    model = init_decoder(CONFIG, seed=3)
+def test_padding_batching_and_what_follows_change_nothing(model):
     rng = np.random.default_rng(2)
     ids_BT = rng.integers(0, CONFIG.vocab_size, (8, 21))
     positions_BT = np.broadcast_to(np.arange(21), ids_BT.shape)
@@ -62,6 +67,19 @@ def test_padding_batching_and_what_follows_change_nothing():
         answers = score(model, queries, batch_size, longest)
         for nats, answer in zip(expected, answers, strict=True):
             np.testing.assert_allclose(answer.nats, nats, rtol=2e-5, atol=2e-5)
+
+
+def test_likeliest_is_what_greedy_decoding_writes(model):
+    rng = np.random.default_rng(6)
+    prompts = [tuple(rng.integers(0, CONFIG.vocab_size, 6).tolist()) for _ in range(16)]
+    written = greedy(model, prompts, max_new_tokens=8)
+    stop = written[0][4]
+    ended = greedy(model, prompts, max_new_tokens=8, stop_ids={stop})
+    right = [Query(prompt, (*answer, stop)) for prompt, answer in zip(prompts, ended, strict=True)]
+    wrong = [Query(query.prompt, (*query.target[:-1], (stop + 1) % 32)) for query in right]
+    exact = [bool(answer.likeliest.all()) for answer in score(model, right + wrong, 8, 40)]
+    assert exact[:16] == [len(answer) < 8 for answer in ended]
+    assert any(exact[:16]) and not any(exact[16:])
 
 
 def test_only_two_shapes_are_compiled():
