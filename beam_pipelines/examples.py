@@ -14,6 +14,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -221,17 +222,27 @@ def make_job(chosen: ExamplesOptions, split_bytes: int, tokenizer: Tokenizer) ->
 
 
 def execute(job: Job, workers: int, beam_flags: Sequence[str]) -> list[dict[str, Any]]:
-    """Runs the pipeline to its end; returns the rows of `WriteSummary`."""
+    """Runs the pipeline to its end; returns the rows of `WriteSummary`.
+
+    Raises:
+        DocumentsError: a shard of documents is damaged.
+    """
     import apache_beam as beam
 
     flags = options.beam_options(beam_flags, workers)
     total = sum(os.path.getsize(path) for path in job.inputs)
-    with (
-        fatal_worker_deaths(),
-        progress.shown("examples", total) as channel,
-        beam.Pipeline(options=flags) as pipeline,
-    ):
-        build(pipeline, dataclasses.replace(job, channel=channel))
+    try:
+        with (
+            fatal_worker_deaths(),
+            progress.shown("examples", total) as channel,
+            beam.Pipeline(options=flags) as pipeline,
+        ):
+            build(pipeline, dataclasses.replace(job, channel=channel))
+    except RuntimeError as error:  # as Beam hands on any error of a worker, type and text in it
+        damage = re.search(rf"{CorruptRecordError.__name__}: (.*?)( \[while|\n|$)", str(error))
+        if damage is None:
+            raise
+        raise DocumentsError(damage[1]) from error
     return json.loads((Path(job.output) / SUMMARY).read_text(encoding="utf-8"))
 
 

@@ -18,7 +18,10 @@ from coder.data.units import excerpts, windows
 
 @dataclass(frozen=True)
 class FormattedExcerpt:
-    """The texts of one excerpt, which stay together and in order; the id places them in a shard."""
+    """The texts of one excerpt, which stay together and in order.
+
+    The id, which places them in a shard, holds the seed: a limit cuts off others for each seed.
+    """
 
     id: str
     texts: tuple[Text, ...]
@@ -50,4 +53,4 @@ class MakeTexts(beam.DoFn):
             if self.window_tokens:
                 units = windows(excerpt, self.tokenizer, self.window_tokens)
             texts = format_units(units, self.tokenizer, self.data, self.seed)
-            yield FormattedExcerpt(excerpt.id, tuple(texts))
+            yield FormattedExcerpt(f"{self.seed}:{excerpt.id}", tuple(texts))

@@ -231,8 +231,8 @@ def test_a_corrupt_shard_is_named(place: Path, tmp_path: Path, capsys):
 
 
 def test_positions_and_segments_are_those_of_each_text(place: Path):
-    run(place, "decoded", *WINDOWS, "--tokens", "800")
-    for shard in sorted((place / "decoded").glob("train-*")):
+    run(place, "windows", *WINDOWS)
+    for shard in sorted((place / "windows").glob("train-*")):
         for record in read_shard(shard):
             example = packing.decode(record)
             starts = np.flatnonzero(np.diff(example["segment_ids"], prepend=0))
