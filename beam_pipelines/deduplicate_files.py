@@ -8,6 +8,7 @@ are shuffled, never contents.
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
+from apache_beam.pvalue import PCollection
 
 from beam_pipelines.filter_files import KeptFile
 from beam_pipelines.separate_rejects import SeparateRejects
@@ -17,7 +18,7 @@ from coder.data.records import Reject
 class DeduplicateFiles(beam.PTransform):
     """`KeptFile`s to `.kept`, one for each content, and `.rejects`."""
 
-    def expand(self, files: beam.PCollection) -> beam.PCollection:
+    def expand(self, files: PCollection):
         """Adds the stage to the graph."""
         return (
             files

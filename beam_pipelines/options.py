@@ -51,11 +51,12 @@ def beam_options(flags: Sequence[str], workers: int = 1) -> "PipelineOptions":
     """
     from apache_beam.options import pipeline_options
 
-    parser = argparse.ArgumentParser(allow_abbrev=False, exit_on_error=False, add_help=False)
+    # Beam's own way of declaring options: a parser that every group of options adds its own to.
+    parser = pipeline_options._BeamArgumentParser(
+        allow_abbrev=False, exit_on_error=False, add_help=False
+    )
     for group in pipeline_options.PipelineOptions.__subclasses__():
-        group._add_argparse_args(
-            parser
-        )  # the hook by which Beam's option groups declare themselves
+        group._add_argparse_args(parser)
     _check_known(parser, flags)
     defaults = [f"--runner={DEFAULT_RUNNER}"]
     if workers > 1:

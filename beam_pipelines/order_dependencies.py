@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import google_crc32c
+from apache_beam.pvalue import PCollection
 
 from beam_pipelines.filter_files import KeptFile, content_digest
 from beam_pipelines.progress import advance
@@ -27,9 +28,10 @@ class OrderDependencies(beam.PTransform):
     ) -> None:
         """`held_out`: names of repositories; `channel`: see `progress`."""
         super().__init__()
-        self.order, self.seed, self.held_out, self.channel = order, seed, held_out, channel
+        self.order: ordering.Order = order
+        self.seed, self.held_out, self.channel = seed, held_out, channel
 
-    def expand(self, files: beam.PCollection) -> beam.PCollection:
+    def expand(self, files: PCollection):
         """Adds the stage to the graph."""
         return (
             files

@@ -161,14 +161,14 @@ def _installed_repository(name: str, distribution: importlib.metadata.Distributi
         name,
         distribution.version,
         licence.partition("\n")[0].strip(),
-        os.fspath(distribution.locate_file("")),
+        str(distribution.locate_file("")),
     )
     files, rejects = [], []
     for entry in sorted(distribution.files or (), key=str):
         folders = entry.parts[:-1]
         if ".." in folders or "__pycache__" in folders or entry.parts[0].endswith(".dist-info"):
             continue
-        listed = _list_entry(info, str(entry), os.fspath(distribution.locate_file(entry)))
+        listed = _list_entry(info, str(entry), str(distribution.locate_file(entry)))
         if isinstance(listed, Reject):
             rejects.append(listed)
         else:

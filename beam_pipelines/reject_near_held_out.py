@@ -10,9 +10,11 @@ unless it is held out too.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import apache_beam as beam
 import numpy as np
+from apache_beam.pvalue import AsSingleton, PCollection, PValue
 
 from beam_pipelines.progress import advance
 from beam_pipelines.separate_rejects import SeparateRejects
@@ -25,12 +27,12 @@ MAX_SHARE = 0.5
 class RejectNearHeldOut(beam.PTransform):
     """Held-out documents to `.kept` and `.rejects`, given the documents of training."""
 
-    def __init__(self, train: beam.PCollection, channel: str = "") -> None:
+    def __init__(self, train: PCollection, channel: str = "") -> None:
         """`train`: documents; `channel`: see `progress`."""
         super().__init__()
         self.train, self.channel = train, channel
 
-    def expand(self, held_out: beam.PCollection) -> beam.PCollection:
+    def expand(self, held_out: PCollection):
         """Adds the stage to the graph."""
         wanted = (
             held_out
@@ -39,12 +41,16 @@ class RejectNearHeldOut(beam.PTransform):
         )
         found = (
             self.train
-            | "training shingles"
-            >> beam.Map(shared_shingles, beam.pvalue.AsSingleton(wanted), self.channel)
+            | "training shingles" >> beam.Map(shared_shingles, _single(wanted), self.channel)
             | "found" >> beam.CombineGlobally(Union())
         )
-        judged = held_out | "judge" >> beam.FlatMap(judge, beam.pvalue.AsSingleton(found))
+        judged = held_out | "judge" >> beam.FlatMap(judge, _single(found))
         return judged | SeparateRejects()
+
+
+def _single(combined: PValue) -> AsSingleton:
+    """A side input of one value; to Beam's annotations, what `|` gives may have any number."""
+    return AsSingleton(cast(PCollection, combined))
 
 
 def document_shingles(document: Document) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.pvalue import PCollection, TaggedOutput
 
 from coder.data.records import Reject
 
@@ -14,7 +15,7 @@ KEPT, REJECTS = "kept", "rejects"
 class SeparateRejects(beam.PTransform):
     """A collection that holds results and `Reject`s, as `.kept` and `.rejects`."""
 
-    def expand(self, mixed: beam.PCollection) -> beam.PCollection:
+    def expand(self, mixed: PCollection):
         """Adds the step to the graph."""
         # Any: Beam would infer that the results may be rejects.
         tagged = beam.FlatMap(tag).with_output_types(Any)
@@ -23,4 +24,4 @@ class SeparateRejects(beam.PTransform):
 
 def tag(element: Any) -> Iterator[Any]:
     """The element, addressed to the rejects if it is one."""
-    yield beam.pvalue.TaggedOutput(REJECTS, element) if isinstance(element, Reject) else element
+    yield TaggedOutput(REJECTS, element) if isinstance(element, Reject) else element

@@ -17,6 +17,7 @@ from typing import Any
 import apache_beam as beam
 import google_crc32c
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import PCollection
 
 from coder.data.records import Document, Reject, stable_hash
 from coder.data.tfrecord import ShardInfo, frame
@@ -52,7 +53,7 @@ class WriteShards(beam.PTransform):
         super().__init__(f"write {prefix}")
         self.folder, self.prefix, self.num_shards, self.suffix = folder, prefix, num_shards, suffix
 
-    def expand(self, records: beam.PCollection) -> beam.PCollection:
+    def expand(self, records: PCollection):
         """Adds the stage to the graph."""
         every_shard = records.pipeline | "every shard" >> beam.Create(
             [(shard, None) for shard in range(self.num_shards)]
@@ -125,7 +126,7 @@ class WriteSummary(beam.PTransform):
         super().__init__()
         self.path = FileSystems.join(folder, name)
 
-    def expand(self, shards: beam.PCollection) -> beam.PCollection:
+    def expand(self, shards: PCollection):
         """Adds the step to the graph."""
         return shards | beam.combiners.ToList() | beam.Map(self.write)
 
