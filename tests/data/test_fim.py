@@ -36,7 +36,8 @@ def test_a_rearranged_text_can_be_restored(
 ):
     parts = fim.split(text, rng, line_aligned)
     assert "".join(parts) == text
-    ids = fim.format_ids(TOKENIZER, *TOKENIZER.encode_batch(parts), format)
+    prefix_ids, middle_ids, suffix_ids = TOKENIZER.encode_batch(parts)
+    ids = fim.format_ids(TOKENIZER, prefix_ids, middle_ids, suffix_ids, format)
     assert restore(ids, format) == text.encode()
     assert sum(id_ in SENTINELS for id_ in ids) == fim.CONTROL_TOKENS
 
