@@ -18,11 +18,6 @@ class Run:
     done: dict[str, Any] | None
     evaluation: dict[str, Any] | None
 
-    @property
-    def examples(self) -> Path:
-        """The folder of its training examples."""
-        return Path(self.config["examples"])
-
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a last line that is still being written is left out."""
         return read_json_lines(self.folder / "metrics.jsonl")

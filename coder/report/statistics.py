@@ -8,11 +8,10 @@ by item. With `D_s` the contrast of seed `s` and `D` its mean over `S` seeds,
 
 where Var* is the variance of a bootstrap that draws repositories, then items within each drawn
 repository, the same draw for every variant and seed. The first part is what another set of seeds
-would change, the second what another held-out set would; drawing items within drawn repositories
-counts their scatter twice, so it errs on the wide side (98 % of simulated intervals cover the truth,
-tests/report/test_statistics.py). The interval is D ± t SE with
-Satterthwaite's degrees of freedom (Satterthwaite, An approximate distribution of estimates of
-variance components, 1946).
+would change, the second what another held-out set would. Drawing items within drawn repositories
+counts their scatter twice, so the interval errs on the wide side: 98 % of those of
+tests/report/test_statistics.py cover the truth. It is D ± t SE with Satterthwaite's degrees of
+freedom (An approximate distribution of estimates of variance components, 1946).
 
 Shapes: `R` bootstrap resamples, `N` items of a task, `S` seeds.
 """

@@ -15,7 +15,7 @@ from typing import Any
 
 from coder.report.claims import Judgement, judge
 from coder.report.measures import Breakdown, Contrast, Layout
-from coder.report.runs import Run, read_json
+from coder.report.runs import Run
 from coder.report.statistics import Measurements
 
 FORMAT = 1
@@ -78,29 +78,43 @@ def _estimate(measurements: Measurements, contrast: Contrast) -> dict[str, Any] 
 
 
 def _facts(heading: Heading, runs: Sequence[Run], measurements: Measurements) -> dict[str, str]:
-    """What a reader needs to place the figures: corpus, platform, size and time."""
+    """What a reader needs to place the figures: model, corpus, machine and time."""
     finished = [run for run in runs if run.evaluation is not None]
-    manifests = [read_json(run.examples / "manifest.json") or {} for run in finished]
-    slots = {run.variant: _token_slots(run) for run in finished}
-    evaluated = sorted({run.evaluation["documents_digest"] for run in finished if run.evaluation})
-    return {
-        "cost": heading.cost,
-        "runs": f"{len(finished)} of {len(runs)} runs, {len({r.seed for r in finished})} seeds",
-        "held-out repositories": str(len(measurements.repositories)),
-        "held-out documents": ", ".join(evaluated) or "–",
-        "examples": ", ".join(sorted({str(m.get("digest", "–")) for m in manifests})) or "–",
-        "platform": ", ".join(sorted({str(r.config.get("platform", "–")) for r in finished}))
-        or "–",
-        "jax": ", ".join(sorted({str(r.config.get("jax", "–")) for r in finished})) or "–",
-        "token slots a run": ", ".join(sorted({f"{n:,}" for n in slots.values()})) or "–",
-        "training and evaluation": f"{sum(map(_seconds, finished)) / 60:.0f} process-minutes",
+    seeds = len({run.seed for run in finished})
+    minutes = sum(map(_seconds, finished)) / 60
+    facts = {
+        "runs": f"{len(finished)} of {len(runs)} runs, {seeds} {'seed' if seeds == 1 else 'seeds'}",
+        "expected cost": heading.cost,
+        "training and evaluation": f"{minutes:.0f} process-minutes",
+        "held-out repositories": f"{len(measurements.repositories)}",
+    }
+    of_each_run = {
+        "model": lambda run: _model(run.config["run"]["model"]),
+        "training": lambda run: _training(run.config["run"]),
+        "corpus": lambda run: run.evaluation["documents_digest"],
+        "platform": lambda run: run.config["platform"],
+        "jax": lambda run: run.config["jax"],
+    }
+    return facts | {
+        name: "; ".join(sorted({describe(run) for run in finished})) or "–"
+        for name, describe in of_each_run.items()
     }
 
 
-def _token_slots(run: Run) -> int:
-    settings = run.config["run"]
-    train, data = settings["train"], settings["data"]
-    return train["steps"] * train["batch_size"] * data["sequence_length"]
+def _model(model: dict[str, Any]) -> str:
+    return (
+        f"{model['num_layers']} layers of width {model['d_model']}, {model['num_heads']} heads of "
+        f"{model['head_dim']}, vocabulary {model['vocab_size']:,}"
+    )
+
+
+def _training(settings: dict[str, Any]) -> str:
+    train, length = settings["train"], settings["data"]["sequence_length"]
+    slots = train["steps"] * train["batch_size"] * length
+    return (
+        f"{train['steps']:,} steps of {train['batch_size']} × {length} token slots, {slots:,} in "
+        f"all, {train['optimizer']}"
+    )
 
 
 def _seconds(run: Run) -> float:

@@ -43,6 +43,27 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+class Pace:
+    """Steps per second of one training process, from the rows it has written while it was watched.
+
+    The first row is only where the measurement begins: what came before it was mostly compiling, or
+    belongs to the attempt that is resumed.
+    """
+
+    def __init__(self, step: int) -> None:
+        """Begins at the step that was reached before."""
+        self._rows = [(step, 0.0)]
+
+    def seconds_left(self, step: int, steps: int, now: float) -> float | None:
+        """Seconds until `steps`; None until two rows have been seen."""
+        if step > self._rows[-1][0]:
+            self._rows.append((step, now))
+        if len(self._rows) < 3:
+            return None
+        (first, begun), (last, seen) = self._rows[1], self._rows[-1]
+        return (steps - last) * (seen - begun) / (last - first) - (now - seen)
+
+
 class Clock:
     """Estimates the time left from what jobs of each kind took."""
 
@@ -51,7 +72,7 @@ class Clock:
         self._expected = expected
         self._taken: dict[JobKind, list[float]] = defaultdict(list)
         self._workers = workers
-        self._first_steps: dict[str, int] = {}
+        self._paces: dict[str, Pace] = {}
 
     def finished(self, job: Job, seconds: float) -> None:
         """Learns from a job that ended."""
@@ -64,14 +85,15 @@ class Clock:
 
     def left(self, running: Running) -> float:
         """Seconds until a running job ends, from its own pace once it has one."""
-        elapsed = time.monotonic() - running.started
-        job = running.job
+        job, now = running.job, time.monotonic()
+        measured = None
         if job.progress is not None:
             step = last_row(job.progress).get("step", 0)
-            first = self._first_steps.setdefault(job.name, step)
-            if step > first:
-                return elapsed * (job.steps - step) / (step - first)
-        return max(0.0, self.seconds(job.kind) - elapsed)
+            pace = self._paces.setdefault(job.name, Pace(step))
+            measured = pace.seconds_left(step, job.steps, now)
+        if measured is None:
+            measured = self.seconds(job.kind) - (now - running.started)
+        return max(0.0, measured)
 
     def total_left(self, pool: Pool) -> float:
         """Seconds until everything ends."""
