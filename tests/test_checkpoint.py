@@ -2,7 +2,6 @@
 """Checkpoints: what is damaged is noticed, whatever was damaged, and the step before is taken."""
 
 import json
-import logging
 import shutil
 from pathlib import Path
 
@@ -14,21 +13,28 @@ from flax import nnx
 
 from coder import checkpoint
 from coder.config import to_json
-from coder.model.transformer import init_decoder
+from coder.model.transformer import Decoder
 from tests.train.small_run import CONFIG, MODEL
 
+# Orbax leaves coroutines behind where it fails.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
 
-def trees(value: float) -> dict:
+
+def trees(number: int) -> dict:
+    value = float(number)
     return {
         "parameters": {"a": jnp.full((16, 16), value), "b": {"c": jnp.arange(4.0) * value}},
         "training": {
-            "step": jnp.int32(value),
-            "window": (np.float32(value), np.zeros(3, np.int32)),
+            "step": jnp.int32(number),
+            "window": (jnp.float32(value), np.zeros(3, np.int32)),
         },
     }
 
 
-LIKE = jax.eval_shape(lambda: trees(0.0))
+LIKE = jax.eval_shape(lambda: trees(0))
 
 
 @pytest.fixture(scope="module")
@@ -85,21 +91,22 @@ def restored_step(directory: Path) -> int:
 
 
 def test_any_damage_is_harmless_or_noticed(saved: Path, tmp_path: Path, caplog):
-    """Every file of the newest step is deleted, cut or has one bit flipped, in turn."""
-    files = [
-        path.relative_to(saved)
-        for path in sorted((saved / "00000002").rglob("*"))
-        if path.is_file()
+    """One bit is flipped in every file of the newest step, and some files are cut or deleted."""
+    newest = saved / "00000002"
+    files = [path.relative_to(saved) for path in sorted(newest.rglob("*")) if path.is_file()]
+    whole = [file for file in files if "ocdbt.process_0" not in file.parts]
+    cases = [(file, "0.5") for file in whole]
+    cases += [
+        (file, how) for how in ("cut", "deleted") for file in whole if "parameters" in file.parts
     ]
     noticed = set()
-    for file in files:
-        for how in ("deleted", "cut", "0.1", "0.5", "0.9"):
-            directory = Path(shutil.copytree(saved, tmp_path / "checkpoints"))
-            damage(directory / file, how)
-            if restored_step(directory) == 1:
-                noticed.add(file.parts[1])
-            shutil.rmtree(directory)
-    assert {"parameters", "training", "_CHECKPOINT_METADATA"} <= noticed
+    for file, how in cases:
+        directory = Path(shutil.copytree(saved, tmp_path / "checkpoints"))
+        damage(directory / file, how)
+        if restored_step(directory) == 1:
+            noticed.add(file.parts[1])
+        shutil.rmtree(directory)
+    assert noticed == {"parameters", "training", "_CHECKPOINT_METADATA"}
     assert "damaged checkpoint passed over" in caplog.text
 
 
@@ -158,17 +165,15 @@ def test_the_digest_sees_every_bit_and_name():
 
 
 def test_a_runs_parameters_are_loaded_without_its_trainer(tmp_path: Path):
-    decoder = init_decoder(MODEL, 0)
-    parameters = nnx.to_pure_dict(nnx.state(decoder))
+    shapes = nnx.to_pure_dict(nnx.state(nnx.eval_shape(lambda: Decoder(MODEL, nnx.Rngs(0)))))
+    rng = np.random.default_rng(0)
+    parameters = jax.tree.map(lambda leaf: jnp.float32(rng.normal(size=leaf.shape)), shapes)
     checkpoint.save(tmp_path / "checkpoints", 5, {"parameters": parameters}, {}, keep=2)
     (tmp_path / "config.json").write_text(json.dumps({"run": to_json(CONFIG)}))
-    loaded, config = checkpoint.load_parameters(tmp_path)
-    assert config == CONFIG
-    tokens_BT = jnp.arange(8).reshape(1, 8)
-    ones_BT = jnp.ones_like(tokens_BT)
-    np.testing.assert_array_equal(
-        loaded(tokens_BT, tokens_BT, ones_BT), decoder(tokens_BT, tokens_BT, ones_BT)
-    )
+    decoder, config = checkpoint.load_parameters(tmp_path)
+    assert config == CONFIG and isinstance(decoder, Decoder)
+    loaded = nnx.to_pure_dict(nnx.state(decoder))
+    jax.tree.map(np.testing.assert_array_equal, loaded, parameters)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +184,5 @@ def test_a_run_without_a_model_says_what_is_missing(
 ):
     if with_config:
         (tmp_path / "config.json").write_text(json.dumps({"run": to_json(CONFIG)}))
-    logging.captureWarnings(True)
     with pytest.raises(checkpoint.CheckpointError, match=message):
         checkpoint.load_parameters(tmp_path)

@@ -88,7 +88,7 @@ def _make_step(
         tokens = jnp.sum(batch["loss_mask"])
         nats, gradients = summed_gradients(loss, state.parameters, batch, config.micro_batches)
         gradients = jax.tree.map(lambda gradient: gradient / jnp.maximum(tokens, 1.0), gradients)
-        grad_norm = optax.global_norm(gradients)
+        grad_norm = optax.tree.norm(gradients)
         updates, moved = optimizer.update(gradients, state.optimizer, state.parameters)
         updates = jax.tree.map(lambda update: update * factor(state.step), updates)
 

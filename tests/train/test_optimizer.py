@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from coder.config import TrainConfig
-from coder.model.transformer import init_decoder
+from coder.model.transformer import Decoder
 from coder.train.optimizer import make_optimizer, matrix_mask
 from tests.train.small_run import MODEL
 
@@ -85,7 +85,7 @@ def test_adamw_is_the_papers(gradient_scale: float):
 
 
 def test_in_the_decoder_exactly_the_norms_do_not_decay():
-    parameters = nnx.to_pure_dict(nnx.state(init_decoder(MODEL, 0)))
+    parameters = nnx.to_pure_dict(nnx.state(nnx.eval_shape(lambda: Decoder(MODEL, nnx.Rngs(0)))))
     mask, _ = jax.tree_util.tree_flatten_with_path(matrix_mask(parameters))
     kept = {jax.tree_util.keystr(path) for path, decays in mask if not decays}
     assert kept == {
@@ -99,13 +99,14 @@ def test_muon_treats_every_layers_matrix_by_itself():
     config = TrainConfig(optimizer="muon", muon_learning_rate=0.02, clip_norm=1e9)
     parameters, gradients = draw(), [draw() for _ in range(3)]
     found = run(config, parameters, gradients)["layers"]["mlp"]
+    alone = optax.contrib.muon(0.02, weight_decay=config.weight_decay)
+    update = jax.jit(alone.update)
     for name in ("up_DF", "down_FD"):
         for layer in range(3):
-            alone = optax.contrib.muon(0.02, weight_decay=config.weight_decay)
             matrix = jnp.asarray(parameters["layers"]["mlp"][name][layer])
             state = alone.init(matrix)
             for gradient in gradients:
-                updates, state = alone.update(gradient["layers"]["mlp"][name][layer], state, matrix)
+                updates, state = update(gradient["layers"]["mlp"][name][layer], state, matrix)
                 matrix = optax.apply_updates(matrix, updates)
             np.testing.assert_allclose(found[name][layer], matrix, rtol=1e-4, atol=1e-5)
 
