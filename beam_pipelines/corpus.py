@@ -125,7 +125,7 @@ def build(pipeline: "Pipeline", repositories: Sequence[Repository], job: Job) ->
         | "reject records" >> beam.Map(reject_record)
         | WriteShards(job.output, "rejects", job.shards, ".jsonl"),
     )
-    shards | "all shards" >> beam.Flatten() | WriteSummary(job.output, SUMMARY)
+    _ = shards | "all shards" >> beam.Flatten() | WriteSummary(job.output, SUMMARY)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,23 +11,26 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import psutil
+
 # `SubprocessSdkWorkerHandler` gives this name to the thread that waits for a worker process.
 _WAITING_THREAD = "run_worker"
 
 
 @contextlib.contextmanager
 def fatal_worker_deaths() -> Iterator[None]:
-    """While the body runs, the death of a worker process ends this one with status 1.
-
-    Workers that are left end by themselves when their connection to this process does.
-    """
+    """While the body runs, the death of a worker process ends the others and this one, status 1."""
     previous = threading.excepthook
 
     def hook(failure: threading.ExceptHookArgs) -> None:
         if failure.thread is None or failure.thread.name != _WAITING_THREAD:
-            return previous(failure)
+            previous(failure)
+            return
         message = f"error: a worker process died ({failure.exc_value}); try fewer --workers, or 1"
         print(message, file=sys.stderr, flush=True)
+        threading.excepthook = lambda _: None  # the others, killed now, have nothing to add
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
         os._exit(1)  # the main thread cannot be interrupted: it waits for the worker
 
     threading.excepthook = hook

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listing of sources and reading of files: what is refused, and that nothing is lost or followed out of a repository."""
+"""Sources and files: what is refused, that nothing is lost, nor followed out of a repository."""
 
 import os
 from pathlib import Path
