@@ -6,6 +6,7 @@
 
 VENV ?= .venv
 VENV_ORACLE ?= .venv-oracle
+export VENV_ORACLE
 SCALE ?= laptop
 WORKERS ?= logical
 
