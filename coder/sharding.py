@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """How arrays lie on the devices: one table from logical axes to mesh axes.
 
-The mesh is explicit (`jax.sharding.AxisType.Explicit`): the sharding of an array is a part of its type, and jax
-rejects an operation whose result could lie in two ways. `batch`, say, is the logical axis that every device group
-of `data`, `fsdp` and `expert` holds a part of. Another strategy is another table.
+The mesh is explicit (`jax.sharding.AxisType.Explicit`): the sharding of an array is a part of its
+type, and jax rejects an operation whose result could lie in two ways. Another strategy is another
+table.
 """
 
 from collections.abc import Callable, Sequence
 
 import jax
+from jax import Array
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
@@ -37,7 +38,8 @@ def make_mesh(
     inner = fsdp * expert * tensor
     if inner < 1 or len(devices) % inner:
         raise ValueError(
-            f"fsdp={fsdp} * expert={expert} * tensor={tensor} does not divide {len(devices)} devices"
+            f"fsdp={fsdp} * expert={expert} * tensor={tensor} does not divide "
+            f"{len(devices)} devices"
         )
     shape = (len(devices) // inner, fsdp, expert, tensor)
     return jax.make_mesh(shape, MESH_AXES, (AxisType.Explicit,) * len(shape), devices=devices)
@@ -54,12 +56,24 @@ def spec(*logical: str | None) -> P | None:
     return P(*(axis if axis is None else RULES[axis] for axis in logical))
 
 
+def spec_of(array: Array) -> P | None:
+    """Where an array lies; None outside of `jax.set_mesh`."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return None
+    return jax.typeof(array).sharding.spec
+
+
 def per_device(
     function: Callable, in_axes: Sequence[tuple[str | None, ...]], out_axes: tuple[str | None, ...]
 ) -> Callable:
-    """`function` run by every device on its own part of the arguments, whose logical axes `in_axes` tells.
+    """`function` as every device runs it on its own part of the arguments.
 
     For operations that never look across the sharded axes, such as attention over batch and heads.
+
+    Args:
+        function: of arrays, to an array.
+        in_axes: logical axes of each argument.
+        out_axes: logical axes of the result.
     """
     if jax.sharding.get_abstract_mesh().empty:
         return function

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Causal attention over packed documents.
 
-Letters of array names: B batch, T position, N query heads, K key and value heads (K divides N), H head width.
+Letters of array names: B batch, T position (S of keys), N query heads, K key and value heads, R
+query heads of a key head times positions, H head width.
 """
 
 from collections.abc import Callable
@@ -27,9 +28,9 @@ def attention(
 ) -> Array:
     """softmax(scale * q k^T) v, where position t sees the positions s <= t of its own segment.
 
-    Arrays are head-major, the layout in which both matrix products are batched over leading axes and no
-    transpose is needed. Consecutive query heads share a key head: query head n reads key head n * K // N.
-    The softmax is computed in float32 whatever the type of the inputs.
+    Arrays are head-major, the layout in which both matrix products are batched over leading axes
+    and nothing has to be transposed. Query head n reads key head n * K // N. The softmax is
+    computed in float32 whatever the type of the inputs.
 
     Args:
         q_BNTH: queries.

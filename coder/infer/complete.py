@@ -30,8 +30,7 @@ class Options:
     prefix: str
     """Text before the middle; in bash, $'a\\nb' has a line break."""
     suffix: str = ""
-    """Text after the middle; without one, and with a run that knows no infilling, the prefix goes
-    on."""
+    """Text after the middle; a run that was trained without infilling takes none."""
     max_new_tokens: int = 64
     """Tokens to write at most; the run ends earlier where it thinks that the middle is over."""
 
@@ -56,7 +55,7 @@ def prompt(tokenizer: Tokenizer, prefix: str, suffix: str, data: DataConfig) -> 
     """
     form = trained_format(data)
     prefix_ids, suffix_ids = tokenizer.encode_batch([prefix, suffix])
-    if form and suffix_ids:
+    if form:
         return infill_prompt(tokenizer, prefix_ids, suffix_ids, form)
     if suffix_ids:
         raise PromptError(

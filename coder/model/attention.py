@@ -12,60 +12,57 @@ from coder.model.rope import Rotation, rotate
 from coder.sharding import per_device, spec
 from kernels.attention import attention
 
-_QUERY_AXES = ("batch", "heads", None, None)
-_KEY_AXES = ("batch", "kv_heads", None, None)
-
 
 class SelfAttention(nnx.Module):
     """Projections and rotary positions around `kernels.attention`."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        """Draws the four matrices, heads side by side."""
         self.head_dim = config.head_dim
-        query_width, key_width = (
-            config.num_heads * config.head_dim,
-            config.num_kv_heads * config.head_dim,
-        )
+        queries, keys = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
         std, d_model = config.init_std, config.d_model
-        self.query_DQ = weight(rngs, (d_model, query_width), ("embed", "heads"), std)
-        self.key_DK = weight(rngs, (d_model, key_width), ("embed", "kv_heads"), std)
-        self.value_DK = weight(rngs, (d_model, key_width), ("embed", "kv_heads"), std)
-        self.output_QD = weight(rngs, (query_width, d_model), ("heads", "embed"), std)
+        self.query_DQ = weight(rngs, (d_model, queries), ("embed", "heads"), std)
+        self.key_DK = weight(rngs, (d_model, keys), ("embed", "kv_heads"), std)
+        self.value_DK = weight(rngs, (d_model, keys), ("embed", "kv_heads"), std)
+        self.output_QD = weight(rngs, (queries, d_model), ("heads", "embed"), std)
 
     def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Array, Array, Array]:
         """Queries [B, N, T, H], keys and values [B, K, T, H]; queries and keys are rotated."""
-        query_BNTH = self._split(project(x_BTD, self.query_DQ, "heads"), _QUERY_AXES)
-        key_BKTH = self._split(project(x_BTD, self.key_DK, "kv_heads"), _KEY_AXES)
-        value_BKTH = self._split(project(x_BTD, self.value_DK, "kv_heads"), _KEY_AXES)
+        query_BNTH = self._split(x_BTD, self.query_DQ, "heads")
+        key_BKTH = self._split(x_BTD, self.key_DK, "kv_heads")
+        value_BKTH = self._split(x_BTD, self.value_DK, "kv_heads")
         return rotate(query_BNTH, rotation), rotate(key_BKTH, rotation), value_BKTH
 
     def attend(
         self, query_BNTH: Array, key_BKTH: Array, value_BKTH: Array, segment_ids_BT: Array
     ) -> Array:
         """Causal attention within segments, [B, N, T, H]."""
+        queries, keys = ("batch", "heads", None, None), ("batch", "kv_heads", None, None)
         compute = per_device(
             lambda q, k, v, segment_ids: attention(q, k, v, segment_ids=segment_ids),
-            (_QUERY_AXES, _KEY_AXES, _KEY_AXES, ("batch", None)),
-            _QUERY_AXES,
+            (queries, keys, keys, ("batch", None)),
+            queries,
         )
         return compute(query_BNTH, key_BKTH, value_BKTH, segment_ids_BT)
 
     def merge(self, attended_BNTH: Array) -> Array:
         """The output projection of all heads, [B, T, D]."""
-        batch, _, length, _ = attended_BNTH.shape
+        batch, num_heads, length, head_dim = attended_BNTH.shape
         attended_BTQ = jnp.reshape(
             attended_BNTH.swapaxes(1, 2),
-            (batch, length, -1),
+            (batch, length, num_heads * head_dim),
             out_sharding=spec("batch", None, "heads"),
         )
-        return project(attended_BTQ, self.output_QD, None)
+        return project(attended_BTQ, self.output_QD[...], None)
 
-    def _split(self, x_BTQ: Array, axes: tuple[str | None, ...]) -> Array:
+    def _split(self, x_BTD: Array, weight_DQ: nnx.Param, axis: str) -> Array:
+        """One of the input projections, by heads: [B, N, T, H]."""
+        x_BTQ = project(x_BTD, weight_DQ[...], axis)
         batch, length, width = x_BTQ.shape
-        batch_axis, heads_axis, _, _ = axes
         x_BTNH = jnp.reshape(
             x_BTQ,
             (batch, length, width // self.head_dim, self.head_dim),
-            out_sharding=spec(batch_axis, None, heads_axis, None),
+            out_sharding=spec("batch", None, axis, None),
         )
         return x_BTNH.swapaxes(1, 2)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotary position embedding (Su et al., 2021) in the half-split layout of Llama and DeepSeek-Coder v1."""
+"""Rotary position embedding (Su et al., 2021) in the half-split layout of DeepSeek-Coder v1."""
 
 from typing import NamedTuple
 

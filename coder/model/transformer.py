@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dense decoder of DeepSeek-Coder v1 (paper, section 3.4), which is Llama's."""
+"""The dense decoder of DeepSeek-Coder v1 (paper, section 3.2), which is Llama's."""
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,15 @@ from coder.model.layers import RmsNorm, SwiGlu, project, weight
 from coder.model.rope import Rotation, rotation
 from coder.sharding import spec
 
+_CPU_UNROLL = 8
+"""Layers that are compiled as straight code on a CPU; more would compile for long."""
+
 
 class Layer(nnx.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        """Draws the parameters."""
         self.attention_norm = RmsNorm(config)
         self.attention = SelfAttention(config, rngs)
         self.mlp_norm = RmsNorm(config)
@@ -70,7 +74,7 @@ class Decoder(nnx.Module):
         return self.logits(self.hidden(tokens_BT, positions_BT, segment_ids_BT))
 
     def hidden(self, tokens_BT: Array, positions_BT: Array, segment_ids_BT: Array) -> Array:
-        """The normalised activations [B, T, D] that `logits` reads, for losses computed in chunks."""
+        """The normalised activations [B, T, D], which `logits` reads."""
         turn = self.rotation(positions_BT)
 
         def body(x_BTD: Array, layer: Layer) -> tuple[Array, None]:
@@ -78,7 +82,9 @@ class Decoder(nnx.Module):
 
         if self.config.remat:
             body = jax.checkpoint(body)
-        x_BTD, _ = jax.lax.scan(body, self.embed(tokens_BT), self.layers)
+        # A loop costs little on an accelerator. On a CPU it copies what the backward pass needs.
+        unroll = min(self.config.num_layers, _CPU_UNROLL) if jax.default_backend() == "cpu" else 1
+        x_BTD, _ = jax.lax.scan(body, self.embed(tokens_BT), self.layers, unroll=unroll)
         return self.norm(x_BTD)
 
     def embed(self, tokens_BT: Array) -> Array:
@@ -89,13 +95,7 @@ class Decoder(nnx.Module):
     def logits(self, hidden_BTD: Array) -> Array:
         """[..., T, V] in float32."""
         output_DV = self.embedding_VD[...].T if self.config.tie_embeddings else self.output_DV[...]
-        return jnp.einsum(
-            "BTD,DV->BTV",
-            hidden_BTD,
-            output_DV.astype(hidden_BTD.dtype),
-            preferred_element_type=jnp.float32,
-            out_sharding=spec("batch", None, "vocab"),
-        )
+        return project(hidden_BTD, output_DV, "vocab", jnp.dtype("float32"))
 
     def rotation(self, positions_BT: Array) -> Rotation:
         """RoPE's rotation of every position."""
@@ -123,7 +123,8 @@ def check(config: ModelConfig) -> None:
             raise ValueError(f"model.{name}={getattr(config, name)}: must be at least 1")
     if config.num_heads % config.num_kv_heads:
         raise ValueError(
-            f"model.num_kv_heads={config.num_kv_heads} does not divide model.num_heads={config.num_heads}"
+            f"model.num_kv_heads={config.num_kv_heads} does not divide "
+            f"model.num_heads={config.num_heads}"
         )
     if config.head_dim % 2:
         raise ValueError(f"model.head_dim={config.head_dim}: must be even, RoPE rotates pairs")
@@ -132,10 +133,11 @@ def check(config: ModelConfig) -> None:
 def flops_per_token(config: ModelConfig, sequence_length: int) -> float:
     """Floating-point operations of a training step (forward and backward) per token.
 
-    6 * P + 6 * L * N * H * T, where P is the number of parameters in matrix products (2 operations forward and 4
-    backward for each; the token table is looked up, not multiplied), and the second term is the two products of
-    causal attention: position t sees t + 1 others, T / 2 on average, 4 * N * H operations each, tripled by the
-    backward pass. Packed documents need less; recomputation (remat) is not counted.
+    6 * P + 6 * L * N * H * T, where P is the number of parameters in matrix products, each of
+    which takes 2 operations forward and 4 backward (the token table is looked up, not multiplied).
+    The second term is the two products of causal attention: a position sees T / 2 others on
+    average, each for 4 * N * H operations, three times that with the backward pass. Packed
+    documents need less; what remat computes anew is not counted.
     """
     query_width = config.num_heads * config.head_dim
     attention = 2 * config.d_model * (query_width + config.num_kv_heads * config.head_dim)

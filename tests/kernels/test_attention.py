@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels.attention import attention, implementations
+
+FAST = tuple(name for name in implementations() if name != "reference")
+
+
+def draw(seed: int, batch: int, heads: int, kv_heads: int, length: int, width: int):
+    """Queries, keys, values, segments with padding at the end, and a cotangent of the output."""
+    rng = np.random.default_rng(seed)
+    query, key, value, weights = (
+        jnp.asarray(rng.normal(size=(batch, count, length, width)), jnp.float32)
+        for count in (heads, kv_heads, kv_heads, heads)
+    )
+    lengths = np.sort(rng.integers(0, length + 1, size=(batch, 3)), axis=1)
+    places = np.arange(length)
+    segments = 1 + (places[None, :, None] >= lengths[:, None, :-1]).sum(-1)
+    segments[places >= lengths[:, -1:]] = 0
+    return query, key, value, jnp.asarray(segments, jnp.int32), weights
+
+
+def with_gradients(implementation: str, query, key, value, segments, weights, scale=None):
+    def loss(query, key, value):
+        out = attention(
+            query, key, value, segment_ids=segments, scale=scale, implementation=implementation
+        )
+        return jnp.sum(out.astype(jnp.float32) * weights), out
+
+    (_, out), gradients = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(query, key, value)
+    return [out, *gradients]
+
+
+@pytest.mark.parametrize("implementation", FAST)
+@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (6, 2), (3, 1)])
+def test_output_and_gradients_are_the_references(implementation, heads, kv_heads):
+    arrays = draw(0, 2, heads, kv_heads, 37, 8)
+    found = with_gradients(implementation, *arrays)
+    expected = with_gradients("reference", *arrays)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
+
+
+COMPILED = {name: jax.jit(partial(with_gradients, name)) for name in implementations()}
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_any_segments(seed):
+    arrays = draw(seed, 2, 2, 1, 12, 4)
+    expected = COMPILED["reference"](*arrays)
+    for name in FAST:
+        for one, other in zip(COMPILED[name](*arrays), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=2e-5, atol=5e-6)
+
+
+@pytest.mark.parametrize("implementation", FAST)
+def test_bfloat16_is_off_by_its_rounding_only(implementation):
+    query, key, value, segments, weights = draw(1, 2, 4, 2, 64, 16)
+    halves = [x.astype(jnp.bfloat16) for x in (query, key, value)]
+    found = with_gradients(implementation, *halves, segments, weights)
+    expected = with_gradients("reference", *halves, segments, weights)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == jnp.bfloat16
+        difference = one.astype(jnp.float32) - other.astype(jnp.float32)
+        assert jnp.linalg.norm(difference) < 0.01 * jnp.linalg.norm(other.astype(jnp.float32))
+
+
+@pytest.mark.parametrize("implementation", implementations())
+def test_without_segments_a_row_is_one_document(implementation):
+    query, key, value, _, weights = draw(2, 2, 4, 2, 16, 8)
+    one = with_gradients(implementation, query, key, value, None, weights)
+    other = with_gradients(implementation, query, key, value, jnp.ones((2, 16), jnp.int32), weights)
+    for left, right in zip(one, other, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("implementation", implementations())
+def test_packed_documents_are_computed_as_if_alone(implementation):
+    query, key, value, segments, _ = draw(3, 1, 2, 2, 24, 8)
+    packed = attention(query, key, value, segment_ids=segments, implementation=implementation)
+    for number in np.unique(segments):
+        places = np.flatnonzero(np.asarray(segments[0]) == number)
+        alone = attention(
+            *(x[:, :, places] for x in (query, key, value)), implementation=implementation
+        )
+        np.testing.assert_allclose(packed[:, :, places], alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("implementation", FAST)
+def test_scale(implementation):
+    arrays = draw(4, 1, 2, 1, 9, 4)
+    found = with_gradients(implementation, *arrays, scale=0.1)
+    expected = with_gradients("reference", *arrays, scale=0.1)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("implementation", FAST)
+def test_huge_scores_stay_finite(implementation):
+    query, key, value, segments, weights = draw(5, 1, 2, 2, 12, 4)
+    found = with_gradients(implementation, 1e4 * query, 1e4 * key, value, segments, weights)
+    assert all(np.isfinite(x).all() for x in found)
+
+
+def test_an_unknown_implementation_is_refused():
+    query, key, value, segments, _ = draw(0, 1, 2, 2, 4, 4)
+    with pytest.raises(ValueError, match="implementation='triton': choose one of reference, xla"):
+        attention(query, key, value, segment_ids=segments, implementation="triton")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"key": (1, 3, 4, 4), "value": (1, 3, 4, 4)}, "3 key heads do not divide 4"),
+        ({"key": (1, 2, 5, 4), "value": (1, 2, 5, 4)}, "do not fit"),
+        ({"value": (1, 2, 4, 8)}, "differ in shape"),
+        ({"segments": (1, 5)}, "segment_ids"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(change, message):
+    shapes = {"query": (1, 4, 4, 4), "key": (1, 2, 4, 4), "value": (1, 2, 4, 4), "segments": (1, 4)}
+    query, key, value, segments = (jnp.ones(shape) for shape in (shapes | change).values())
+    with pytest.raises(ValueError, match=message):
+        attention(query, key, value, segment_ids=segments)
