@@ -13,11 +13,11 @@ from pathlib import Path
 
 from coder.config import DataConfig
 from coder.data.documents import read_documents
-from coder.data.records import Document, stable_hash
+from coder.data.records import stable_hash
 from coder.data.tokenizer import Tokenizer
 from coder.data.units import Unit, longest_excerpt, reserved_tokens
 
-_PROBED_DOCUMENTS = 16
+_PROBED_DOCUMENTS = 8
 _PROBED_CHARACTERS = 8192
 _DEVIATIONS = 3
 """Standard deviations of a shard's bytes that the sample is larger than what is needed."""
@@ -79,16 +79,11 @@ def _fill(data: DataConfig, window_tokens: int) -> float:
 
 
 def _bytes_per_token(inputs: Sequence[Path], tokenizer: Tokenizer) -> float:
-    """Measured on the beginnings of some documents of every shard, which are in random order."""
+    """Measured on the first files of some documents of every shard; their order is random."""
     texts = [
-        _beginning(document)
+        document.files[0].text[:_PROBED_CHARACTERS]
         for path in inputs
         for document in islice(read_documents(path), _PROBED_DOCUMENTS)
     ]
     tokens = sum(map(len, tokenizer.encode_batch(texts)))
     return sum(len(text.encode()) for text in texts) / max(1, tokens)
-
-
-def _beginning(document: Document) -> str:
-    """Some text of every size of document, files cut short."""
-    return document.files[0].text[:_PROBED_CHARACTERS]

@@ -49,6 +49,7 @@ def main(argv: list[str]) -> None:
 
 def run(options: Options) -> None:
     """Trains and saves a tokenizer, showing how far it is."""
+    options.output.parent.mkdir(parents=True, exist_ok=True)  # fail before the work
     console = Console(stderr=True)
     start = time.monotonic()
     seen = 0
@@ -66,7 +67,6 @@ def run(options: Options) -> None:
             progress.update(task, description=f"read {seen / 1e6:.1f} MB, merging")
 
         tokenizer = train(shown(), options.vocab_size)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(options.output)
     print(
         f"{options.output}: {tokenizer.vocab_size} tokens, learned on {seen / 1e6:.1f} MB "

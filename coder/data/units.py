@@ -21,8 +21,9 @@ LONGEST_EXCERPT = 1 << 17
 """Characters, about 32 K tokens: longer documents fall back to their files (DeepSeek-Coder#43)."""
 _WINDOWS_OF_EXCERPT = 16
 _CHARACTERS_PER_TOKEN = 3
-_GROWTH = 8
-"""Tokens that a text of a window may gain when it is encoded in three parts instead of one."""
+_GROWTH = 4
+"""Tokens that a window may gain when it is encoded in three parts instead of one: 4 are enough for
+all but 1 in 3,000 windows of Python code, and those few are cut again."""
 
 
 @dataclass(frozen=True)
