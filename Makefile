@@ -70,7 +70,7 @@ train: $(runtime) ## ARGS="--run DIR --examples DIR ...": train one model, or go
 	@$(python) -m coder train $(ARGS)
 
 report: $(runtime) ## NAME=fim_ablation [SCALE=laptop]: draw the report again from what the runs left
-	@$(python) -m experiments.run $(NAME) --scale $(SCALE) --report-only
+	@$(python) -m experiments.run $(NAME) --scale $(SCALE) --report-only $(ARGS)
 
 check: $(development) ## formatting, lint and types
 	@$(python) -m ruff format --check .
