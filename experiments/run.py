@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -154,19 +154,25 @@ def execute(options: Options, plan: Plan, console: Console) -> None:
         checks.refuse_misfits(plan)
         wanted = unfinished(jobs(plan), last="examples" if options.prepare_only else "eval")
         if wanted:
-            with _locked(plan.root / ".lock") as lock:
-                _work(plan, wanted, options.workers, lock, console)
+            with ExitStack() as locks:
+                held = [locks.enter_context(_locked(plan.root / ".lock"))]
+                if any(job.kind == "corpus" for job in wanted):
+                    # Experiments and scales share a corpus.
+                    held.append(locks.enter_context(_locked(plan.corpus.with_suffix(".lock"))))
+                _work(plan, wanted, options.workers, held, console)
     if options.prepare_only:
         console.print(f"examples: {plan.examples}", highlight=False, soft_wrap=True)
     else:
         reporting.present(plan, console)
 
 
-def _work(plan: Plan, wanted: list[Job], workers: int | None, lock: int, console: Console) -> None:
+def _work(
+    plan: Plan, wanted: list[Job], workers: int | None, locks: list[int], console: Console
+) -> None:
     """Runs the unfinished jobs; the report is drawn again whenever a seed is complete."""
     cores = len(os.sched_getaffinity(0)) if plan.scale.platform == "cpu" else 1
     workers = workers or cores
-    pool = Pool(wanted, workers, _environment(plan), lock)
+    pool = Pool(wanted, workers, _environment(plan), locks)
     clock = Clock(plan.scale.expected_seconds, workers)
     progress = Progress(console, clock, len(wanted))
 
@@ -199,9 +205,9 @@ def _environment(plan: Plan) -> dict[str, str]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """Keeps a second runner out of the folder of `path`; gives the lock's file descriptor.
+    """Keeps a second runner out of what `path` stands for; gives the lock's file descriptor.
 
-    Children inherit the descriptor, so that those of a killed runner keep the folder locked too.
+    Children inherit the descriptor, so that those of a killed runner keep it locked too.
 
     Raises:
         RefusedError: another one is at work there.
@@ -212,8 +218,8 @@ def _locked(path: Path) -> Iterator[int]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise checks.RefusedError(
-                f"{path.parent}: another run of this experiment, or what is left of a killed one, "
-                "is at work there; wait for it or end it"
+                f"{path}: another run, or what is left of a killed one, is at work there; wait for "
+                "it or end it"
             ) from None
         yield file.fileno()
 

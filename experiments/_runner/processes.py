@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -57,7 +57,7 @@ class Pool:
     """Up to `workers` jobs at once."""
 
     def __init__(
-        self, jobs: Iterable[Job], workers: int, environment: dict[str, str], lock: int
+        self, jobs: Iterable[Job], workers: int, environment: dict[str, str], locks: Sequence[int]
     ) -> None:
         """Takes the jobs to run.
 
@@ -65,13 +65,13 @@ class Pool:
             jobs: what to run; a needed job that is not among them counts as finished.
             workers: how many run at once.
             environment: variables set for every child, beside those of this process.
-            lock: file descriptor that every child inherits.
+            locks: file descriptors that every child inherits.
         """
         self.waiting = list(jobs)
         self.running: list[Running] = []
         self._workers = workers
         self._environment = {**os.environ, **environment}
-        self._lock = lock
+        self._locks = tuple(locks)
 
     def unfinished(self) -> list[Job]:
         """Jobs that wait or run."""
@@ -122,7 +122,7 @@ class Pool:
                 stderr=subprocess.STDOUT,
                 env=self._environment,
                 start_new_session=True,
-                pass_fds=(self._lock,),
+                pass_fds=self._locks,
             )
         return Running(job, process, time.monotonic())
 

@@ -49,11 +49,10 @@ def test_what_runs_is_shown(tmp_path: Path, terminal: bool):
     job = Job("train x", "train", command, done, tmp_path / "log", progress=metrics, steps=20)
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=terminal, width=100)
-    with (tmp_path / "lock").open("w") as lock:
-        pool = Pool([job], workers=1, environment={}, lock=lock.fileno())
-        with Progress(console, Clock({"train": 60}, workers=1), num_jobs=1) as progress:
-            begun = time.monotonic()
-            pool.run(progress.tick, progress.finished)
+    pool = Pool([job], workers=1, environment={}, locks=())
+    with Progress(console, Clock({"train": 60}, workers=1), num_jobs=1) as progress:
+        begun = time.monotonic()
+        pool.run(progress.tick, progress.finished)
     assert time.monotonic() - begun < 30
     shown = screen.getvalue()
     assert "train x finished" in shown
