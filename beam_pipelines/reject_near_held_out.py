@@ -18,7 +18,7 @@ from apache_beam.pvalue import AsSingleton, PCollection, PValue
 
 from beam_pipelines.progress import advance
 from beam_pipelines.separate_rejects import SeparateRejects
-from coder.data.near_duplicates import contained, containment, shingle_hashes
+from coder.data.near_duplicates import contained, containment, distinct, shingle_hashes
 from coder.data.records import Document, Reject
 
 MAX_SHARE = 0.5
@@ -55,8 +55,7 @@ def _single(combined: PValue) -> AsSingleton:
 
 def document_shingles(document: Document) -> np.ndarray:
     """The distinct shingle hashes of a document's files, without headers, sorted: uint64 [n]."""
-    parts = [shingle_hashes(file.text) for file in document.files]
-    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.uint64)
+    return distinct([shingle_hashes(file.text) for file in document.files])
 
 
 def shared_shingles(document: Document, wanted: np.ndarray, channel: str = "") -> np.ndarray:
@@ -99,4 +98,4 @@ class Union(beam.CombineFn):
 
     def extract_output(self, accumulator: list[np.ndarray]) -> np.ndarray:
         """The union."""
-        return np.unique(np.concatenate([np.empty(0, np.uint64), *accumulator]))
+        return distinct(accumulator)

@@ -4,8 +4,10 @@ r"""How much of a text other texts contain: exact sets of 5-gram shingles, hashe
 Tokens are `\w+`, as they are written: punctuation and white space do not count, letter case does.
 """
 
+import functools
 import hashlib
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,13 +19,10 @@ _WEIGHTS = np.array(
 )
 
 
-class _TokenHashes(dict[str, int]):
-    """64-bit hashes of tokens, computed when first asked for."""
-
-    def __missing__(self, token: str) -> int:
-        digest = hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        self[token] = int.from_bytes(digest, "little")
-        return self[token]
+@functools.lru_cache(maxsize=1 << 18)  # code repeats its tokens
+def _token_hash(token: str) -> int:
+    digest = hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
 def shingle_hashes(text: str) -> np.ndarray:
@@ -33,15 +32,23 @@ def shingle_hashes(text: str) -> np.ndarray:
     without tokens has none. The hash is the sum of the tokens' hashes (blake2b), each times a
     weight of its place.
     """
-    hash_of = _TokenHashes()
-    tokens = np.array([hash_of[token] for token in _TOKEN.findall(text)], np.uint64)
+    tokens = np.fromiter(map(_token_hash, _TOKEN.findall(text)), np.uint64)
     count = len(tokens) - SHINGLE_TOKENS + 1
     if count < 1:
         return (tokens * _WEIGHTS[: len(tokens)]).sum(keepdims=True) if len(tokens) else tokens
     shingles = np.zeros(count, np.uint64)
     for place, weight in enumerate(_WEIGHTS):
         shingles += tokens[place : place + count] * weight
-    return np.unique(shingles)
+    return distinct([shingles])
+
+
+def distinct(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The union of some hashes, sorted: uint64 [n]. NumPy 2.4's `unique` takes 19 times as long."""
+    hashes = np.concatenate([np.empty(0, np.uint64), *parts])
+    hashes.sort()
+    new = np.ones(len(hashes), bool)
+    np.not_equal(hashes[1:], hashes[:-1], out=new[1:])
+    return hashes[new]
 
 
 def contained(hashes: np.ndarray, within: np.ndarray) -> np.ndarray:

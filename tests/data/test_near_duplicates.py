@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder.data.near_duplicates import contained, containment, shingle_hashes
+from coder.data.near_duplicates import contained, containment, distinct, shingle_hashes
 
 words = st.lists(st.sampled_from("a b c é 中文 x1 _".split()), max_size=25)
 
@@ -42,3 +42,10 @@ def test_a_short_text_matches_only_its_like():
     assert containment(shingle_hashes("import os"), shingle_hashes("import os, re, sys, io")) == 0
     assert containment(shingle_hashes("a b"), shingle_hashes("b a")) == 0
     assert len(shingle_hashes(" +-* \n")) == 0
+
+
+@given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=5), max_size=5))
+def test_distinct_is_the_sorted_union(parts: list[list[int]]):
+    made = distinct([np.array(part, np.uint64) for part in parts])
+    assert made.dtype == np.uint64
+    assert made.tolist() == sorted(set().union(*parts))
