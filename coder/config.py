@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every setting of a run, as frozen dataclasses: the one place where defaults live.
 
-The field docstrings are the `--help` texts (tyro). A configuration is written to `config.json` beside the run it
-describes, and `difference` says what changed between two of them. Nothing here imports jax or Beam, so that the
-experiment runner can read it at once.
+The field docstrings are the `--help` texts (tyro). A configuration is written to `config.json`
+beside the run it describes, and `difference` says what changed between two of them. Nothing here
+imports jax or Beam, so that the experiment runner can read it at once.
 """
 
 import dataclasses
@@ -49,7 +49,8 @@ class ModelConfig:
     remat: bool = False
     """Recompute each layer in the backward pass, to save memory."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the matmuls; auto: bfloat16 on a GPU, float32 on a CPU. Parameters are always float32."""
+    """Precision of the matmuls; auto: bfloat16 on a GPU, float32 on a CPU. Parameters are always
+    float32."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class TrainConfig:
     muon_learning_rate: float = 0.02
     """optimizer=muon: highest learning rate of the matrices."""
     schedule: Literal["three_stage", "cosine"] = "three_stage"
-    """After warm-up: times sqrt(1/10) at 80 % and 90 % of the steps, or a cosine down to a tenth."""
+    """After warm-up: times sqrt(1/10) at 80 % and 90 % of the steps, or a cosine to a tenth."""
     warmup_steps: int = 100
     """Steps of linear warm-up (paper: 2000)."""
     beta1: float = 0.9
@@ -131,7 +132,7 @@ class EvalConfig:
     batch_size: int = 32
     """Windows scored at once."""
     seed: int = 1234
-    """Draws windows and holes; the same for every variant and seed, so that differences are paired."""
+    """Draws windows and holes; the same for every variant and seed, so differences are paired."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,8 @@ def from_json[T](cls: type[T], values: dict[str, Any], where: str = "") -> T:
     hints = typing.get_type_hints(cls)
     for name in values:
         if name not in hints:
-            raise ValueError(f"unknown setting {where}{name!s}; {cls.__name__} has {', '.join(hints)}")
+            known = ", ".join(hints)
+            raise ValueError(f"unknown setting {where}{name}; {cls.__name__} has {known}")
     made = {
         name: from_json(hints[name], value, f"{where}{name}.")
         if dataclasses.is_dataclass(hints[name])
@@ -173,8 +175,9 @@ def from_json[T](cls: type[T], values: dict[str, Any], where: str = "") -> T:
 def _checked(hint: Any, value: Any, where: str) -> Any:
     """`value` if it has the type `hint`; an int is taken for a float, nothing else is converted."""
     if typing.get_origin(hint) is Literal:
-        if value not in typing.get_args(hint):
-            raise ValueError(f"{where}={value!r}: choose one of {', '.join(map(str, typing.get_args(hint)))}")
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise ValueError(f"{where}={value!r}: choose one of {', '.join(map(str, choices))}")
         return value
     if isinstance(hint, types.UnionType):
         allowed = typing.get_args(hint)
@@ -199,7 +202,8 @@ def replace[T](config: T, overrides: dict[str, Any]) -> T:
         place = values
         for parent in parents:
             if not isinstance(place.get(parent), dict):
-                raise ValueError(f"unknown setting {dotted}: there is no {parent} among {', '.join(place)}")
+                known = ", ".join(place)
+                raise ValueError(f"unknown setting {dotted}: there is no {parent} among {known}")
             place = place[parent]
         if name not in place:
             raise ValueError(f"unknown setting {dotted}: choose one of {', '.join(place)}")
@@ -226,7 +230,7 @@ def digest(values: Any) -> str:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Writes `values` as JSON, atomically: a reader sees the old file or the new one, never a part."""
+    """Writes `values` as JSON, atomically: a reader sees the old file or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
