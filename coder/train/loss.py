@@ -19,11 +19,36 @@ Apply = Callable[[Array, Array, Array], Array]
 """(tokens_BT, positions_BT, segment_ids_BT) -> logits_BTV."""
 
 
+@jax.custom_vjp
 def token_nats(logits_BTV: Array, targets_BT: Array) -> Array:
-    """-log p(target) of every position in nats, float32 [B, T]."""
-    logits_BTV = logits_BTV.astype(jnp.float32)
-    picked_BT = jnp.take_along_axis(logits_BTV, targets_BT[..., None], axis=-1)[..., 0]
-    return jax.nn.logsumexp(logits_BTV, axis=-1) - picked_BT
+    """-log p(target) of every position in nats, float32 [B, T].
+
+    Its derivative is written out, softmax minus one-hot: one pass over the logits, where the
+    derivative of the gather would be a scatter, which a CPU does value by value.
+    """
+    return _token_nats_forward(logits_BTV, targets_BT)[0]
+
+
+def _token_nats_forward(
+    logits_BTV: Array, targets_BT: Array
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    log_total_BT = jax.nn.logsumexp(logits_BTV.astype(jnp.float32), axis=-1)
+    picked_BT1 = jnp.take_along_axis(logits_BTV, targets_BT[..., None], axis=-1)
+    nats_BT = log_total_BT - picked_BT1[..., 0].astype(jnp.float32)
+    return nats_BT, (logits_BTV, targets_BT, log_total_BT)
+
+
+def _token_nats_backward(
+    residuals: tuple[Array, Array, Array], d_nats_BT: Array
+) -> tuple[Array, None]:
+    logits_BTV, targets_BT, log_total_BT = residuals
+    softmax_BTV = jnp.exp(logits_BTV.astype(jnp.float32) - log_total_BT[..., None])
+    is_target_BTV = jnp.arange(logits_BTV.shape[-1]) == targets_BT[..., None]
+    d_logits_BTV = (softmax_BTV - is_target_BTV) * d_nats_BT[..., None]
+    return d_logits_BTV.astype(logits_BTV.dtype), None
+
+
+token_nats.defvjp(_token_nats_forward, _token_nats_backward)
 
 
 def summed_loss(apply: Apply, batch: Batch) -> Array:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loss against scipy, and its mask."""
 
+import jax
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from coder.train.loss import summed_loss, token_nats
 
@@ -38,3 +40,26 @@ def test_the_loss_sums_the_tokens_of_the_mask():
 
 def test_half_precision_logits_are_summed_in_float32():
     assert token_nats(jnp.asarray(LOGITS_BTV, jnp.bfloat16), BATCH["targets"]).dtype == jnp.float32
+
+
+def test_the_written_out_derivative_is_softmax_minus_one_hot():
+    weights_BT = jnp.asarray(RNG.normal(size=(2, 5)), jnp.float32)
+
+    def loss(nats: Callable[[jax.Array, jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+        return lambda logits_BTV: jnp.sum(nats(logits_BTV, BATCH["targets"]) * weights_BT)
+
+    def plain(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
+        log_probs_BTV = jax.nn.log_softmax(logits_BTV)
+        return -jnp.take_along_axis(log_probs_BTV, targets_BT[..., None], -1)[..., 0]
+
+    logits_BTV = jnp.asarray(LOGITS_BTV) / 10
+    found, expected = (jax.grad(loss(nats))(logits_BTV) for nats in (token_nats, plain))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_are_softmax_minus_one_hot():
+    found = jax.grad(lambda logits: summed_loss(lambda *_: logits, BATCH))(jnp.asarray(LOGITS_BTV))
+    one_hot_BTV = np.eye(7)[np.asarray(BATCH["targets"])]
+    expected = softmax(LOGITS_BTV.astype(np.float64), axis=-1) - one_hot_BTV
+    expected *= np.asarray(BATCH["loss_mask"])[..., None]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
