@@ -41,7 +41,7 @@ class Scale:
     decides: tuple[str, ...] = ()
     """Claims this scale is large enough to decide."""
     platform: Literal["cpu", "gpu"] = "cpu"
-    """cpu: one single-threaded process per core; gpu: one process at a time, on the accelerator."""
+    """cpu: each process on a core of its own; gpu: training and evaluation one at a time."""
     unavailable: str = ""
     """Why the runner does not start this scale, if it does not."""
 

@@ -62,7 +62,7 @@ class Options:
     report_only: bool = False
     """Run nothing; draw the report again from what the runs have left."""
     workers: int | None = None
-    """Processes at once; if not given, one per core, or one on a GPU."""
+    """Processes at once, one per core if not given; only one at a time uses a GPU."""
     output: Path = Path("runs")
     """Where everything is kept."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = field(default_factory=Settings)
@@ -170,8 +170,7 @@ def _work(
     plan: Plan, wanted: list[Job], workers: int | None, locks: list[int], console: Console
 ) -> None:
     """Runs the unfinished jobs; the report is drawn again whenever a seed is complete."""
-    cores = len(os.sched_getaffinity(0)) if plan.scale.platform == "cpu" else 1
-    workers = workers or cores
+    workers = workers or len(os.sched_getaffinity(0))
     pool = Pool(wanted, workers, _environment(plan), locks)
     clock = Clock(plan.scale.expected_seconds, workers)
     progress = Progress(console, clock, len(wanted))

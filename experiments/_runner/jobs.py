@@ -43,6 +43,8 @@ class Job:
     """Ready jobs start in this order."""
     seed: int | None = None
     """Seed of its run; None: it serves all runs."""
+    on_accelerator: bool = False
+    """It needs a GPU to itself."""
     prepare: Callable[[], None] = _nothing
     """Called just before it starts."""
     progress: Path | None = None
@@ -259,6 +261,7 @@ def _train_job(plan: Plan, variant: str, seed: int, name: str, places: tuple[int
         needs=() if plan.given_examples else (f"examples {name}",),
         order=(places[0], 1, places[1]),
         seed=seed,
+        on_accelerator=plan.scale.platform == "gpu",
         prepare=partial(_write_config, plan, variant, seed),
         progress=folder / "metrics.jsonl",
         steps=plan.config(variant, seed).train.steps,
@@ -297,4 +300,5 @@ def _eval_job(plan: Plan, variant: str, seed: int, name: str, places: tuple[int,
         needs=(f"train {name}",),
         order=(places[0], 0, places[1]),
         seed=seed,
+        on_accelerator=plan.scale.platform == "gpu",
     )

@@ -106,7 +106,8 @@ class Pool:
         for job in sorted(self.waiting, key=lambda job: job.order):
             if len(self.running) >= self._workers:
                 return
-            if not any(other.name in job.needs for other in self.unfinished()):
+            taken = job.on_accelerator and any(r.job.on_accelerator for r in self.running)
+            if not taken and not any(other.name in job.needs for other in self.unfinished()):
                 self.waiting.remove(job)
                 self.running.append(self._start(job))
 

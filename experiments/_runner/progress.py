@@ -155,7 +155,7 @@ class Progress:
         """A line for every running process."""
         table = Table.grid(padding=(0, 2))
         for running in pool.running:
-            job = running.job
+            job, left = running.job, self._clock.left(running)
             row = last_row(job.progress) if job.progress else {}
             step, steps = row.get("step", 0), max(1, job.steps)
             loss = f"loss {row['loss']:.3f}" if "loss" in row else ""
@@ -166,7 +166,7 @@ class Progress:
                 f"{step}/{job.steps}" if job.progress else "",
                 loss,
                 duration(time.monotonic() - running.started),
-                f"{duration(self._clock.left(running))} left",
+                f"{duration(left)} left" if left else "",
             )
         return table
 
