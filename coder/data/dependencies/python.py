@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 MAX_SOURCE = 1 << 20
@@ -62,25 +63,19 @@ def _imports_of_all(files: Mapping[str, str]) -> dict[str, list[Import] | None]:
     CPython's parser recurses on the C stack. On the small one of some threads, thousands of nested
     `not` or `lambda` kill the process; with 8 MB or more, its own limits raise an exception first.
     """
-    found: dict[str, list[Import] | None] = {}
+    with _PARSER:  # the size of new stacks and the filters of warnings belong to all threads
+        previous = threading.stack_size(_STACK_BYTES)
+        try:
+            with ThreadPoolExecutor(1, "parse-imports") as thread:
+                return thread.submit(_parse_all, files).result()
+        finally:
+            threading.stack_size(previous)
 
-    def parse_all() -> None:
-        with (
-            _PARSER,
-            warnings.catch_warnings(),
-        ):  # the list of warning filters belongs to all threads
-            warnings.simplefilter("ignore")  # "invalid escape sequence" is the author's business
-            for path, text in files.items():
-                found[path] = imports_of(text)
 
-    previous = threading.stack_size(_STACK_BYTES)
-    try:
-        thread = threading.Thread(target=parse_all, name="parse-imports")
-        thread.start()
-    finally:
-        threading.stack_size(previous)
-    thread.join()
-    return found
+def _parse_all(files: Mapping[str, str]) -> dict[str, list[Import] | None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a doubtful escape in a source is its author's business
+        return {path: imports_of(text) for path, text in files.items()}
 
 
 def imports_of(source: str) -> list[Import] | None:
@@ -91,12 +86,9 @@ def imports_of(source: str) -> list[Import] | None:
         return None
     try:
         tree = ast.parse(source)
-    except (
-        SyntaxError,
-        ValueError,
-        RecursionError,
-        MemoryError,
-    ):  # the last two: nested too deeply
+    except (SyntaxError, ValueError):
+        return None
+    except (RecursionError, MemoryError):  # how the parser says: nested too deeply
         return None
     found = []
     for node in _statements(tree.body):
