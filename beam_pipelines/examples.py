@@ -29,6 +29,7 @@ from beam_pipelines.local_workers import fatal_worker_deaths
 from beam_pipelines.sample_excerpts import needed_share, shard_limits
 from coder import config
 from coder.config import DataConfig
+from coder.data import fim, spans
 from coder.data.documents import DocumentsError, corpus_manifest, split_shards
 from coder.data.records import Split
 from coder.data.tfrecord import CorruptRecordError
@@ -142,6 +143,7 @@ def run(chosen: ExamplesOptions, beam_flags: Sequence[str] = ()) -> int:
     check(chosen)
     corpus = corpus_manifest(chosen.documents)
     tokenizer = Tokenizer.load(chosen.tokenizer)
+    check_control_tokens(tokenizer, chosen.data)
     settings = settings_of(chosen, corpus["digest"], tokenizer)
     if manifest.prepare(chosen.output, settings):
         print(f"{chosen.output} is up to date: same options, documents and tokenizer")
@@ -179,6 +181,14 @@ def check(chosen: ExamplesOptions) -> None:
             f"--tokens {data.tokens}: 0 for the whole split, or at least the "
             f"{data.sequence_length} of one example"
         )
+
+
+def check_control_tokens(tokenizer: Tokenizer, data: DataConfig) -> None:
+    """Raises TokenizerError if the tokenizer, perhaps a released one, cannot spell the format."""
+    if data.fim_rate and data.objective == "msp":
+        spans.prompt_ids(tokenizer, (), ())
+    elif data.fim_rate:
+        fim.prompt_ids(tokenizer, (), (), data.fim_format)
 
 
 def settings_of(

@@ -219,6 +219,16 @@ def test_what_cannot_be_done_is_said(
     assert problem in error(place, capsys, *options)
 
 
+def test_a_tokenizer_without_masks_is_refused_for_msp(place: Path, tmp_path: Path, capsys):
+    parsed = json.loads(TOKENIZER.definition)
+    parsed["added_tokens"] = [
+        token for token in parsed["added_tokens"] if "mask" not in token["content"]
+    ]
+    (tmp_path / "released.json").write_text(json.dumps(parsed))
+    options = ["--tokenizer", str(tmp_path / "released.json"), "--objective", "msp"]
+    assert "no control token <｜mask▁0｜>" in error(place, capsys, *options)
+
+
 def test_a_corrupt_shard_is_named(place: Path, tmp_path: Path, capsys):
     corpus = write_corpus(tmp_path / "corpus", [document(f"r{n}", CODE) for n in range(4)])
     shard = corpus / "train-00001-of-00002.tfrecord"
