@@ -19,13 +19,13 @@ from coder.train.throughput import recorded_peak
 class Meter:
     """Turns the sums on the device and the clock of the host into rows."""
 
-    def __init__(self, run: Run, tokens: int, seconds: float):
+    def __init__(self, run: Run, tokens: int, birth: float):
         """Starts a clock.
 
         Args:
             run: for its model, its learning rate and its folder.
             tokens: that the run was trained on up to its last row.
-            seconds: that earlier attempts took.
+            birth: on the monotonic clock, when the run would have begun without its interruptions.
         """
         self.tokens = tokens
         self._vocab_size = run.config.model.vocab_size
@@ -34,7 +34,7 @@ class Meter:
         self._peak = recorded_peak(run.directory / "peak.json").flops_per_second
         self._learning_rate = run.config.train.learning_rate
         self._factor = jax.jit(schedule_factor(run.config.train))
-        self._birth = time.monotonic() - seconds
+        self._birth = birth
         self.start()
 
     def start(self) -> None:

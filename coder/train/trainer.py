@@ -8,6 +8,7 @@ bits.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
@@ -40,6 +41,7 @@ def train(run: Run) -> dict[str, Any]:
         RunError: too many steps were not finite, or the settings do not fit this machine.
     """
     config, checkpoints = run.config, run.directory / checkpoint.FOLDER
+    birth = time.monotonic()
     with _mesh(config):
         loader = Loader(
             run.examples,
@@ -53,7 +55,7 @@ def train(run: Run) -> dict[str, Any]:
         loader.restore(extras["loader"])
         begin = int(state.step)
         with closing(Outputs(run.directory, begin, config.train.steps)) as outputs:
-            meter = Meter(run, tokens=extras["tokens"], seconds=outputs.seconds)
+            meter = Meter(run, extras["tokens"], birth - outputs.seconds)
             step = _compile(trainable, state, loader)
             meter.start()
             for done in range(begin + 1, config.train.steps + 1):
@@ -91,7 +93,8 @@ def _restore(run: Run, trainable: Trainable) -> tuple[TrainState, dict[str, Any]
         if damaged > restored.step:
             checkpoint.delete(checkpoints, damaged)
     logger.info("%s: resumed after step %d", run.directory, restored.step)
-    return TrainState(**restored.trees, **restored.trees.pop("training")), restored.extras
+    trees = restored.trees
+    return TrainState(trees["parameters"], **trees["training"]), restored.extras
 
 
 def _trees(state: TrainState) -> dict[str, Any]:
