@@ -19,6 +19,7 @@ import numpy as np
 from coder.config import ModelConfig, RunConfig
 from coder.model.presets import PRESETS
 from coder.model.transformer import flops_per_token
+from coder.sharding import Device
 from coder.train.loss import Batch
 from coder.train.step import TrainState, make_trainable
 
@@ -52,7 +53,7 @@ def main() -> int:
     return 0
 
 
-def first_loss(model: ModelConfig, dtype: str, device: jax.Device) -> float:
+def first_loss(model: ModelConfig, dtype: str, device: Device) -> float:
     """Nats per token of the initial parameters, as the first training step finds them."""
     step, state, batch = prepare(dataclasses.replace(model, compute_dtype=dtype), device, 4)
     window = step(state, batch).window
@@ -60,7 +61,7 @@ def first_loss(model: ModelConfig, dtype: str, device: jax.Device) -> float:
 
 
 def tokens_per_second(
-    model: ModelConfig, device: jax.Device, batch_size: int = 128, steps: int = 20
+    model: ModelConfig, device: Device, batch_size: int = 128, steps: int = 20
 ) -> float:
     """The rate of `steps` training steps, compilation left out."""
     step, state, batch = prepare(model, device, batch_size)
@@ -73,7 +74,7 @@ def tokens_per_second(
 
 
 def prepare(
-    model: ModelConfig, device: jax.Device, batch_size: int
+    model: ModelConfig, device: Device, batch_size: int
 ) -> tuple[Callable[[TrainState, Batch], TrainState], TrainState, Batch]:
     """A compiled training step, the initial state and a batch of random tokens, on `device`."""
     shape = (batch_size, SEQUENCE_LENGTH)

@@ -7,11 +7,15 @@ table.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from jax import Array
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
+
+Device = Any
+"""`jax.Device`, which type checkers take for a variable, because jaxlib comes without stubs."""
 
 MESH_AXES = ("data", "fsdp", "expert", "tensor")
 
@@ -27,7 +31,7 @@ RULES: dict[str, str | tuple[str, ...]] = {
 
 
 def make_mesh(
-    fsdp: int = 1, expert: int = 1, tensor: int = 1, devices: Sequence[jax.Device] | None = None
+    fsdp: int = 1, expert: int = 1, tensor: int = 1, devices: Sequence[Device] | None = None
 ) -> Mesh:
     """A mesh over all `devices`; those that no other axis takes are data-parallel.
 

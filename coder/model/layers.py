@@ -42,10 +42,10 @@ class SwiGlu(nnx.Module):
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         """Draws the three matrices."""
-        shape, std = (config.d_model, config.d_ff), config.init_std
-        self.gate_DF = weight(rngs, shape, ("embed", "mlp"), std)
-        self.up_DF = weight(rngs, shape, ("embed", "mlp"), std)
-        self.down_FD = weight(rngs, shape[::-1], ("mlp", "embed"), std)
+        d_model, d_ff, std = config.d_model, config.d_ff, config.init_std
+        self.gate_DF = weight(rngs, (d_model, d_ff), ("embed", "mlp"), std)
+        self.up_DF = weight(rngs, (d_model, d_ff), ("embed", "mlp"), std)
+        self.down_FD = weight(rngs, (d_ff, d_model), ("mlp", "embed"), std)
 
     def __call__(self, x_BTD: Array) -> Array:
         """[B, T, D] to [B, T, D]."""
@@ -54,7 +54,6 @@ class SwiGlu(nnx.Module):
         return project(_gated(gate_BTF, up_BTF), self.down_FD[...], None)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def project(
     x_BTI: Array, weight_IO: Array, axis: str | None, dtype: jnp.dtype | None = None
 ) -> Array:
@@ -66,6 +65,12 @@ def project(
         axis: logical axis of O.
         dtype: type of the result; None: that of `x_BTI`.
     """
+    return _project(x_BTI, weight_IO, axis, dtype)
+
+
+def _project_value(
+    x_BTI: Array, weight_IO: Array, axis: str | None, dtype: jnp.dtype | None
+) -> Array:
     return jnp.einsum(
         "BTI,IO->BTO",
         x_BTI,
@@ -78,7 +83,7 @@ def project(
 def _project_forward(
     x_BTI: Array, weight_IO: Array, axis: str | None, dtype: jnp.dtype | None
 ) -> tuple[Array, tuple[Array, Array]]:
-    return project(x_BTI, weight_IO, axis, dtype), (x_BTI, weight_IO)
+    return _project_value(x_BTI, weight_IO, axis, dtype), (x_BTI, weight_IO)
 
 
 def _project_backward(
@@ -102,7 +107,8 @@ def _project_backward(
     return d_x_BTI, d_weight_IO
 
 
-project.defvjp(_project_forward, _project_backward)
+_project = jax.custom_vjp(_project_value, nondiff_argnums=(2, 3))
+_project.defvjp(_project_forward, _project_backward)
 
 
 @jax.custom_vjp

@@ -55,13 +55,13 @@ class Decoder(nnx.Module):
         """
         check(config)
         self.config = config
-        table = (config.vocab_size, config.d_model)
-        self.embedding_VD = weight(rngs, table, ("vocab", None), config.init_std)
+        vocab_size, d_model, std = config.vocab_size, config.d_model, config.init_std
+        self.embedding_VD = weight(rngs, (vocab_size, d_model), ("vocab", None), std)
         keys_L = jax.random.split(rngs.params(), config.num_layers)
         self.layers = jax.vmap(lambda key: Layer(config, nnx.Rngs(params=key)))(keys_L)
         self.norm = RmsNorm(config)
         if not config.tie_embeddings:
-            self.output_DV = weight(rngs, table[::-1], (None, "vocab"), config.init_std)
+            self.output_DV = weight(rngs, (d_model, vocab_size), (None, "vocab"), std)
 
     def __call__(self, tokens_BT: Array, positions_BT: Array, segment_ids_BT: Array) -> Array:
         """Logits [B, T, V] in float32 of the token after each position.

@@ -6,8 +6,6 @@ The backward pass computes the weights anew from queries, keys and the logarithm
 the passes: on a CPU, writing and reading it costs more than its products.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -18,11 +16,16 @@ _MASKED = -1e30
 Residuals = tuple[Array, Array, Array, Array | None, Array, Array]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4,))
 def attention(
     q_BNTH: Array, k_BKTH: Array, v_BKTH: Array, segment_ids_BT: Array | None, scale: float
 ) -> Array:
     """See `kernels.attention.attention`."""
+    return _attention(q_BNTH, k_BKTH, v_BKTH, segment_ids_BT, scale)
+
+
+def _value(
+    q_BNTH: Array, k_BKTH: Array, v_BKTH: Array, segment_ids_BT: Array | None, scale: float
+) -> Array:
     return _forward(q_BNTH, k_BKTH, v_BKTH, segment_ids_BT, scale)[0]
 
 
@@ -61,7 +64,8 @@ def _backward(
     )
 
 
-attention.defvjp(_forward, _backward)
+_attention = jax.custom_vjp(_value, nondiff_argnums=(4,))
+_attention.defvjp(_forward, _backward)
 
 
 def _rows(x_BNTH: Array, k_BKTH: Array) -> Array:

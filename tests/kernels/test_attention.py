@@ -64,9 +64,9 @@ def test_any_segments(seed):
 @pytest.mark.parametrize("implementation", FAST)
 def test_bfloat16_is_off_by_its_rounding_only(implementation):
     query, key, value, segments, weights = draw(1, 2, 4, 2, 64, 16)
-    halves = [x.astype(jnp.bfloat16) for x in (query, key, value)]
-    found = with_gradients(implementation, *halves, segments, weights)
-    expected = with_gradients("reference", *halves, segments, weights)
+    query, key, value = (x.astype(jnp.bfloat16) for x in (query, key, value))
+    found = with_gradients(implementation, query, key, value, segments, weights)
+    expected = with_gradients("reference", query, key, value, segments, weights)
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == jnp.bfloat16
         difference = one.astype(jnp.float32) - other.astype(jnp.float32)
