@@ -109,6 +109,7 @@ def parse(arguments: list[str]) -> tuple[Options, Plan]:
         seeds=tuple(dict.fromkeys(options.seeds or scale.seeds)),
         overrides=_overrides(experiment, options.settings, arguments),
         output=options.output,
+        workers=options.workers or len(os.sched_getaffinity(0)),
         given_examples=options.examples,
     )
     return options, plan
@@ -159,20 +160,17 @@ def execute(options: Options, plan: Plan, console: Console) -> None:
                 if any(job.kind == "corpus" for job in wanted):
                     # Experiments and scales share a corpus.
                     held.append(locks.enter_context(_locked(plan.corpus.with_suffix(".lock"))))
-                _work(plan, wanted, options.workers, held, console)
+                _work(plan, wanted, held, console)
     if options.prepare_only:
         console.print(f"examples: {plan.examples}", highlight=False, soft_wrap=True)
     else:
         reporting.present(plan, console)
 
 
-def _work(
-    plan: Plan, wanted: list[Job], workers: int | None, locks: list[int], console: Console
-) -> None:
+def _work(plan: Plan, wanted: list[Job], locks: list[int], console: Console) -> None:
     """Runs the unfinished jobs; the report is drawn again whenever a seed is complete."""
-    workers = workers or len(os.sched_getaffinity(0))
-    pool = Pool(wanted, workers, _environment(plan), locks)
-    clock = Clock(plan.scale.expected_seconds, workers)
+    pool = Pool(wanted, plan.workers, _environment(plan), locks)
+    clock = Clock(plan.scale.expected_seconds, plan.workers)
     progress = Progress(console, clock, len(wanted))
 
     def finished(job: Job, seconds: float) -> None:
@@ -183,7 +181,9 @@ def _work(
 
     with progress:
         cost = plan.scale.cost
-        progress.say(f"{plan.experiment.name}, {plan.scale_name} scale: {cost}; {workers} at once")
+        progress.say(
+            f"{plan.experiment.name}, {plan.scale_name} scale: {cost}; {plan.workers} at once"
+        )
         pool.run(progress.tick, finished)
 
 

@@ -69,6 +69,8 @@ class Plan:
     overrides: dict[str, Any]
     """Dotted settings of the command line."""
     output: Path
+    workers: int
+    """Processes at once."""
     given_examples: Path | None = None
     """Finished examples; None: they are made from the corpus."""
 
@@ -172,12 +174,13 @@ def corpus_source(source: str) -> str:
 
 
 def _corpus_job(plan: Plan) -> Job:
-    """Repositories to documents."""
+    """Repositories to documents; it takes every worker, since all else waits for it."""
     options = {
         "source": corpus_source(plan.scale.source),
         "output": plan.corpus,
         "order": "dependency",
         "seed": CORPUS_SEED,
+        "workers": plan.workers,
     }
     return Job(
         name="corpus",
