@@ -82,7 +82,7 @@ def parse(argv: list[str]) -> tuple[Options, dict[str, Any] | None]:
     record = run_folder.read_record(directory) if directory else None
     if record is None:
         return tyro.cli(Options, args=argv, prog="python -m coder train"), None
-    begun = from_json(RunConfig, record["run"])
+    begun = run_folder.recorded_config(directory, record)
     default = Options(
         run=directory,
         examples=Path(record["examples"]),
@@ -93,7 +93,7 @@ def parse(argv: list[str]) -> tuple[Options, dict[str, Any] | None]:
         seed=begun.seed,
     )
     options = tyro.cli(Options, args=argv, prog="python -m coder train", default=default)
-    run_folder.check_unchanged(directory, record, _config(options, begun.data))
+    run_folder.check_unchanged(directory, begun, _config(options, begun.data))
     return options, record
 
 
@@ -111,9 +111,11 @@ def _train(run: Run) -> dict[str, Any]:
 def _prepare(options: Options, record: dict[str, Any] | None) -> Run:
     """Checks that everything fits together and writes config.json.
 
-    Raises: RunError, ExamplesError: something is missing, does not fit, or has changed since the
-        run was begun.
+    Raises:
+        RunError: something is missing, does not fit, or has changed since the run was begun.
+        ExamplesError: the examples are not finished.
     """
+    _check_settings(options.train)
     if options.examples is None or options.tokenizer is None:
         raise RunError(
             f"{options.run} has not been begun: a new run needs --examples and --tokenizer"
@@ -126,7 +128,8 @@ def _prepare(options: Options, record: dict[str, Any] | None) -> Run:
             f"{options.examples} has changed since {options.run} was begun: "
             f"digest {expected} -> {manifest['digest']}"
         )
-    data = from_json(RunConfig, begun["run"]).data if begun else _data_settings(manifest)
+    config = run_folder.recorded_config(options.run, begun) if begun else None
+    data = config.data if config else _data_settings(manifest)
     run = Run(
         directory=options.run,
         config=_config(options, data),
@@ -138,6 +141,19 @@ def _prepare(options: Options, record: dict[str, Any] | None) -> Run:
     _check_vocabulary(run)
     run_folder.begin(run, begun)
     return run
+
+
+def _check_settings(train: TrainConfig) -> None:
+    """Raises RunError, which names the setting, where no training is possible."""
+    counts = ("steps", "batch_size", "micro_batches", "checkpoint_every", "keep_checkpoints")
+    for name in (*counts, "log_every"):
+        if getattr(train, name) < 1:
+            raise RunError(f"train.{name}={getattr(train, name)}: must be at least 1")
+    if train.batch_size % train.micro_batches:
+        raise RunError(
+            f"train.micro_batches={train.micro_batches} does not divide "
+            f"train.batch_size={train.batch_size}"
+        )
 
 
 def _config(options: Options, data: DataConfig) -> RunConfig:

@@ -92,9 +92,24 @@ def choose_nproc(directory: Path, recorded: int | None) -> int:
     return recorded
 
 
-def check_unchanged(directory: Path, record: dict[str, Any], config: RunConfig) -> None:
+def recorded_config(directory: Path, record: dict[str, Any]) -> RunConfig:
+    """The settings in config.json.
+
+    Raises:
+        RunError: a setting is unknown or of the wrong type, or a part of the file is missing.
+    """
+    try:
+        config = from_json(RunConfig, record["run"])
+        if not {"examples", "tokenizer"} <= record.keys():
+            raise ValueError("it does not tell examples and tokenizer")
+    except (ValueError, KeyError) as error:
+        raise RunError(f"{directory / CONFIG}: {error}") from None
+    return config
+
+
+def check_unchanged(directory: Path, begun: RunConfig, now: RunConfig) -> None:
     """Raises RunError, which lists the difference, where the run was begun with other settings."""
-    changes = difference(to_json(from_json(RunConfig, record["run"])), to_json(config))
+    changes = difference(to_json(begun), to_json(now))
     if changes:
         raise RunError(
             f"{directory} was begun with other settings; choose another folder or delete it "
@@ -143,7 +158,7 @@ def finish(run: Run, done: dict[str, Any]) -> None:
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except json.JSONDecodeError as error:
         raise RunError(f"{path}: not JSON ({error})") from None

@@ -20,6 +20,7 @@ from jax.sharding import PartitionSpec as P
 from coder import checkpoint
 from coder.config import RunConfig
 from coder.data.loader import Batch, Loader
+from coder.model.transformer import check
 from coder.sharding import RULES, make_mesh
 from coder.train.meter import Meter
 from coder.train.metrics import Outputs
@@ -41,6 +42,10 @@ def train(run: Run) -> dict[str, Any]:
         RunError: too many steps were not finite, or the settings do not fit this machine.
     """
     config, checkpoints = run.config, run.directory / checkpoint.FOLDER
+    try:
+        check(config.model)
+    except ValueError as error:
+        raise RunError(str(error)) from None
     birth = time.monotonic()
     with _mesh(config):
         loader = Loader(

@@ -107,7 +107,7 @@ def test_muon_treats_every_layers_matrix_by_itself():
             state = alone.init(matrix)
             for gradient in gradients:
                 updates, state = update(gradient["layers"]["mlp"][name][layer], state, matrix)
-                matrix = optax.apply_updates(matrix, updates)
+                matrix = jnp.asarray(optax.apply_updates(matrix, updates))
             np.testing.assert_allclose(found[name][layer], matrix, rtol=1e-4, atol=1e-5)
 
 
