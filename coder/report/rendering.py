@@ -151,7 +151,11 @@ def _notices(report: dict[str, Any]) -> list[str]:
         "Missing runs": report["missing"],
         "Settings changed on the command line": report["overrides"],
     }
-    return [f"{name}: {', '.join(values)}" for name, values in named.items() if values]
+    notices = [f"{name}: {', '.join(values)}" for name, values in named.items() if values]
+    estimates = [e for measure in report["measures"] for e in measure["estimates"].values() if e]
+    if any(len(estimate["seeds"]) == 1 for estimate in estimates):
+        notices.append("Intervals of a single seed cover repositories and holes, not seeds")
+    return notices
 
 
 def _advice(claim: dict[str, Any]) -> str:

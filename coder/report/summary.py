@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything a report says, as JSON values: what Markdown, the terminal and the plots draw from.
 
-    {"title", "facts": {...}, "overrides": [...], "missing": [...], "measures": [...], "breakdowns":
-    [...],
-     "claims": [...], "curves": {...}, "trade_off": {...}}
+    {"title", "facts": {...}, "overrides": [...], "missing": [...], "variants": [...],
+     "measures": [...], "breakdowns": [...], "claims": [...], "curves": {...}, "trade_off": {...}}
 
 An estimate is {"value", "low", "high", "seeds", "by_seed", "se_seeds", "se_items", "items"}, or
 null if not measured.

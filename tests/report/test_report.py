@@ -73,6 +73,15 @@ def test_missing_runs_and_overrides_stand_in_both_reports(report):
         assert "fim_ablation, laptop scale" in shown
         assert "SCALE=workstation" in shown
     assert "![A plot](plot.png)" in text
+    assert "Intervals of a single seed" not in text
+
+
+def test_intervals_of_one_seed_say_so(root):
+    experiment = load("fim_ablation")
+    runs = [read_run(root / v / "seed0", v, 0) for v in experiment.variants]
+    alone = summary.summarize(HEADING, experiment.layout, runs)
+    assert "Intervals of a single seed" in rendering.markdown(alone, {})
+    assert {claim["verdict"] for claim in alone["claims"]} == {"inconclusive"}
 
 
 def test_missing_seeds_are_left_out_of_both_sides(report):
