@@ -11,9 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 Batch = Mapping[str, Array]
-"""tokens, targets, positions, segment_ids (0 = padding): int32 [B, T]; loss_mask: float32 [B,
-T].
-"""
+"""tokens, targets, positions, segment_ids (0 = padding): int32; loss_mask: float32; all [B, T]."""
 
 Apply = Callable[[Array, Array, Array], Array]
 """(tokens_BT, positions_BT, segment_ids_BT) -> logits_BTV."""
