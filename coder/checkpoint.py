@@ -176,4 +176,4 @@ def _leaves(tree: Tree) -> list[tuple[str, Any]]:
 
 
 def _path(directory: Path, step: int) -> Path:
-    return directory / f"{step:08d}"
+    return directory.absolute() / f"{step:08d}"  # Orbax refuses relative paths

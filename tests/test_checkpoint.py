@@ -59,6 +59,13 @@ def test_what_was_saved_comes_back(directory: Path):
     assert jax.tree.structure(restored.trees) == jax.tree.structure(trees(2))
 
 
+def test_a_relative_directory_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint.save(Path("runs/checkpoints"), 3, trees(3), {}, keep=2)
+    restored = checkpoint.restore_latest(Path("runs/checkpoints"), LIKE)
+    assert restored is not None and restored.step == 3
+
+
 def test_parameters_can_be_had_alone(directory: Path):
     restored = checkpoint.restore_latest(directory, {"parameters": LIKE["parameters"]})
     assert restored is not None
