@@ -222,10 +222,8 @@ def execute(
 
 
 def expected_work(repositories: Sequence[Repository]) -> int:
-    """Bytes that progress counts towards: files are filtered, ordered and compared."""
-    return sum(
-        3 * file.size for repo in repositories for file in repo.files if language_of(file.path)
-    )
+    """Bytes that progress counts towards: a file is done when all stages are done with it."""
+    return sum(file.size for repo in repositories for file in repo.files if language_of(file.path))
 
 
 if __name__ == "__main__":

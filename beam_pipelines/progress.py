@@ -33,13 +33,13 @@ _LOG_SECONDS = 20.0
 log = logging.getLogger("beam_pipelines")
 
 
-def advance(channel: str, amount: int) -> None:
+def advance(channel: str, amount: float) -> None:
     """Tells the launcher that `amount` more bytes are done; does nothing without a channel."""
     if not channel:
         return
     descriptor = os.open(channel, os.O_WRONLY | os.O_APPEND)
     try:
-        os.write(descriptor, _AMOUNT.pack(amount))
+        os.write(descriptor, _AMOUNT.pack(round(amount)))
     finally:
         os.close(descriptor)
 

@@ -192,7 +192,7 @@ def list_folder(folder: Path) -> list[Repository]:
         if child.name in IGNORED_FOLDERS:
             continue
         name = printable(child.name)
-        if not child.is_dir():
+        if not os.path.isdir(child.path):  # unlike `child.is_dir()`, takes a loop of links
             loose.append(Reject("", name, "outside_repositories", "not in a child folder"))
         elif name != child.name:
             loose.append(

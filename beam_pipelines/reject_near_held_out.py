@@ -23,6 +23,9 @@ from coder.data.records import Document, Reject
 
 MAX_SHARE = 0.5
 
+TIME_SHARE = 0.3
+"""Of the pipeline's time, for the progress that is shown."""
+
 
 class RejectNearHeldOut(beam.PTransform):
     """Held-out documents to `.kept` and `.rejects`, given the documents of training."""
@@ -61,7 +64,7 @@ def document_shingles(document: Document) -> np.ndarray:
 def shared_shingles(document: Document, wanted: np.ndarray, channel: str = "") -> np.ndarray:
     """Those of the sorted hashes `wanted` that a document has: uint64 [n]."""
     shingles = document_shingles(document)
-    advance(channel, sum(len(file.text) for file in document.files))
+    advance(channel, TIME_SHARE * sum(len(file.text) for file in document.files))
     return shingles[contained(shingles, wanted)]
 
 

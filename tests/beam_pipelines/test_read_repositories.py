@@ -92,9 +92,15 @@ def test_loose_files_are_counted(tmp_path: Path):
     write(tmp_path / "repo/a.py")
     write(tmp_path / "README.md")
     write(tmp_path / "bad\nname/a.py")
-    loose, listed = list_folder(tmp_path)
-    assert reasons(loose) == {"README.md": "outside_repositories", "bad\\nname": "path"}
-    assert loose.num_files + listed.num_files == 3
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "linked").symlink_to(tmp_path / "repo")
+    loose, linked, listed = list_folder(tmp_path)
+    assert reasons(loose) == {
+        "README.md": "outside_repositories",
+        "bad\\nname": "path",
+        "loop": "outside_repositories",
+    }
+    assert [file.path for file in linked.files] == [file.path for file in listed.files] == ["a.py"]
 
 
 @pytest.mark.parametrize(
