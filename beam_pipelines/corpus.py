@@ -96,7 +96,7 @@ def build(pipeline: "Pipeline", repositories: Sequence[Repository], job: Job) ->
     listed = [reject for repository in repositories for reject in repository.rejects]
     work = [batch for repository in repositories for batch in batches(repository)]
 
-    unlisted = pipeline | "refused on listing" >> beam.Create(listed)
+    refused = pipeline | "refused on listing" >> beam.Create(listed)
     read = pipeline | "references" >> beam.Create(work) | "balance" >> beam.Reshuffle()
     filtered = read | "filter files" >> FilterFiles(job.channel)
     distinct = filtered.kept | "deduplicate files" >> DeduplicateFiles()
@@ -107,7 +107,7 @@ def build(pipeline: "Pipeline", repositories: Sequence[Repository], job: Job) ->
     held_out = ordered.kept | "held out" >> beam.Filter(is_of, "held_out")
     far = held_out | "reject near held-out" >> RejectNearHeldOut(train, job.channel)
     rejects = (
-        unlisted,
+        refused,
         filtered.rejects,
         distinct.rejects,
         ordered.rejects,
