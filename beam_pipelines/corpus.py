@@ -162,8 +162,8 @@ def run(chosen: CorpusOptions, beam_flags: Sequence[str] = ()) -> int:
         print(f"{chosen.output} is up to date: same options, same files as its {manifest.MANIFEST}")
         return 0
     start = time.monotonic()
-    shards = execute(chosen, beam_flags, repositories, held_out)
-    result = corpus_summary.assemble(settings, repositories, shards)
+    shards, unparsed = execute(chosen, beam_flags, repositories, held_out)
+    result = corpus_summary.assemble(settings, repositories, shards, unparsed)
     if not result["documents"]:
         print(corpus_summary.nothing_kept(chosen.source, chosen.output, result), file=sys.stderr)
         return 1
@@ -205,9 +205,12 @@ def execute(
     beam_flags: Sequence[str],
     repositories: Sequence[Repository],
     held_out: frozenset[str],
-) -> list[dict[str, Any]]:
-    """Runs the pipeline to its end; returns the rows of `WriteSummary`."""
+) -> tuple[list[dict[str, Any]], int]:
+    """Runs the pipeline to its end; returns the rows of `WriteSummary` and the count `UNPARSED`."""
     import apache_beam as beam
+    from apache_beam.metrics import MetricsFilter
+
+    from beam_pipelines.order_dependencies import UNPARSED
 
     flags = options.beam_options(beam_flags, chosen.workers)
     output = os.path.abspath(chosen.output)
@@ -218,7 +221,9 @@ def execute(
     ):
         job = Job(output, chosen.order, chosen.seed, chosen.shards, held_out, channel)
         build(pipeline, repositories, job)
-    return json.loads((chosen.output / SUMMARY).read_text(encoding="utf-8"))
+    counted = pipeline.result.metrics().query(MetricsFilter().with_metric(UNPARSED))["counters"]
+    shards = json.loads((chosen.output / SUMMARY).read_text(encoding="utf-8"))
+    return shards, sum(counter.result for counter in counted)
 
 
 def expected_work(repositories: Sequence[Repository]) -> int:

@@ -18,6 +18,7 @@ def assemble(
     settings: Mapping[str, Any],
     repositories: Sequence[Repository],
     shards: Sequence[Mapping[str, Any]],
+    unparsed: int,
 ) -> dict[str, Any]:
     """The manifest.
 
@@ -25,6 +26,7 @@ def assemble(
         settings: What the output depends on.
         repositories: What was listed.
         shards: What each shard of documents or rejects holds: `{"info": …, "counts": {name: n}}`.
+        unparsed: How many files were ordered without their imports, which could not be read.
 
     Raises:
         manifest.LostFilesError: by the counts of what was written, a file was lost.
@@ -43,6 +45,7 @@ def assemble(
         ),
         "documents": counts["documents"],
         "bytes": _bytes(counts),
+        "unparsed": unparsed,
         "by_split": by_split,
         "shards": rows,
         "rejects": manifest.shard_rows(info for info in infos if info.path.endswith(".jsonl")),
@@ -94,6 +97,7 @@ def show(result: Mapping[str, Any], output: Path, seconds: float) -> None:
     fates.add_column("files", justify="right")
     for fate, n in (("read", files["read"]), ("kept", files["kept"]), *files["rejected"].items()):
         fates.add_row(fate if fate in ("read", "kept") else f"  rejected: {fate}", f"{n:,}")
+    fates.add_row("kept, imports not read", f"{result['unparsed']:,}")
     sizes = Table(title=f"{result['documents']:,} documents, MB by language", title_justify="left")
     sizes.add_column("")
     for split in splits:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import google_crc32c
+from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection
 
 from beam_pipelines.filter_files import KeptFile, content_digest
@@ -18,6 +19,9 @@ from beam_pipelines.read_repositories import read_file
 from beam_pipelines.separate_rejects import SeparateRejects
 from coder.data import dependencies, ordering
 from coder.data.records import Document, DocumentFile, Reject, Split
+
+UNPARSED = Metrics.counter("corpus", "unparsed")
+"""Files that were kept although their imports could not be read."""
 
 TIME_SHARE = 0.65
 """Of the pipeline's time, for the progress that is shown."""
@@ -57,6 +61,7 @@ class OrderDependencies(beam.PTransform):
             else:
                 present[file.path] = again
         graph = dependencies.resolve({path: file.text for path, file in present.items()})
+        UNPARSED.inc(len(graph.unparsed))
         advance(self.channel, TIME_SHARE * sum(len(file.text) for file in present.values()))
         for paths in ordering.order_files(present, graph.edges, self.order, self.seed, name):
             members = tuple(present[path] for path in paths)

@@ -75,7 +75,7 @@ def hostile(folder: Path) -> None:
         file.truncate(50 << 20)
     write(bad / "long_line.py", "x = '" + "a" * 2000 + "'\n")
     write(bad / "nested.py", "import fine\nx = " + "(" * 50_000 + "1" + ")" * 50_000 + "\n")
-    write(bad / "deep.py", "import fine\n" + "not " * 900 + "1\n")
+    write(bad / "deep.py", "import fine\nx = " + "not \\\n" * 9_000 + "1\n")
     write(bad / "digits.py", "1234567890\n" * 20)
     write(bad / "new\nline.py", "x = 1\n")
     write(bad / "third_party/copy.py", LONG)
@@ -125,10 +125,15 @@ def test_every_bad_input_is_a_counted_reject(built: Path) -> None:
         "loop.py": "symlink_loop",
         "away.py": "symlink_outside",
         "pipe.py": "not_a_file",
-        "deep.py": "longest_line",
     }
     kept = [file.path for document in documents(built) for file in document.files]
     assert "fine.py" in kept
+
+
+def test_a_file_that_the_parser_gives_up_is_kept_and_counted(built: Path) -> None:
+    alone = [d.files for d in documents(built) if d.id == f"{TRAIN[0]}#deep.py"]
+    assert [file.path for file in alone[0]] == ["deep.py"]
+    assert read_manifest(built)["unparsed"] == 1
 
 
 def test_every_file_is_kept_or_rejected_once(built: Path, source: Path) -> None:

@@ -39,15 +39,15 @@ def test_a_lost_file_fails_the_run() -> None:
         shard("train-00000-of-00001.tfrecord", files=1, documents=1, bytes__Python=7),
         shard("rejects-00000-of-00001.jsonl", rejected__empty=1),
     ]
-    made = corpus_summary.assemble({"seed": 0}, [repository], shards)
+    made = corpus_summary.assemble({"seed": 0}, [repository], shards, unparsed=0)
     assert made["files"] == {"read": 2, "kept": 1, "rejected": {"empty": 1}}
     assert made["by_split"]["held_out"]["documents"] == 0
     with pytest.raises(
         manifest.LostFilesError, match="2 files were read, but 1 kept and 0 rejected"
     ):
-        corpus_summary.assemble({"seed": 0}, [repository], shards[:1])
+        corpus_summary.assemble({"seed": 0}, [repository], shards[:1], unparsed=0)
     with pytest.raises(manifest.LostFilesError, match="2 kept and 1 rejected"):
-        corpus_summary.assemble({"seed": 0}, [repository], [*shards, shards[0]])
+        corpus_summary.assemble({"seed": 0}, [repository], [*shards, shards[0]], 0)
 
 
 def test_a_manifest_that_is_no_json_is_explained(tmp_path: Path) -> None:
