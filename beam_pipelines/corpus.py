@@ -208,7 +208,7 @@ def execute(
 ) -> tuple[list[dict[str, Any]], int]:
     """Runs the pipeline to its end; returns the rows of `WriteSummary` and the count `UNPARSED`."""
     import apache_beam as beam
-    from apache_beam.metrics import MetricsFilter
+    from apache_beam.metrics.metric import MetricsFilter
 
     from beam_pipelines.order_dependencies import UNPARSED
 

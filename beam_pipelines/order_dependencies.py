@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import google_crc32c
-from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
 from beam_pipelines.filter_files import KeptFile, content_digest
