@@ -26,5 +26,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Skips, with a reason, what needs more than a CPU and a minute."""
     for item in items:
         for name, reason in SKIPPED_BY_DEFAULT.items():
-            if name in item.keywords and name not in config.option.markexpr:
+            if item.get_closest_marker(name) and name not in config.option.markexpr:
                 item.add_marker(pytest.mark.skip(reason=reason))

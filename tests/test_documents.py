@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from coder.__main__ import COMMANDS
+from experiments.fim_ablation import EXPERIMENT
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,3 +46,9 @@ def test_the_linked_and_named_files_exist(page: Path) -> None:
     roots = "beam_pipelines|benchmarks|coder|docs|experiments|kernels|scripts|tests"
     for path in named(page, rf"`((?:{roots})/[\w/.]*)`"):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("scale", EXPERIMENT.scales)
+def test_the_readme_says_what_a_scale_takes(scale: str) -> None:
+    row = re.search(rf"^\| `{scale}`.*$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert row and EXPERIMENT.scales[scale].cost in row[0]
