@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from coder.sharding import per_device, spec
+
 Batch = Mapping[str, Array]
 """tokens, targets, positions, segment_ids (0 = padding): int32; loss_mask: float32; all [B, T]."""
 
@@ -56,4 +58,8 @@ def summed_loss(apply: Apply, batch: Batch) -> Array:
     count. A mean of means would weigh a token by how empty the micro-batch around it is.
     """
     logits_BTV = apply(batch["tokens"], batch["positions"], batch["segment_ids"])
-    return jnp.sum(token_nats(logits_BTV, batch["targets"]) * batch["loss_mask"])
+    rows, rows_of_logits = ("batch", None), ("batch", None, None)
+    if (whole := spec(*rows_of_logits)) is not None:
+        logits_BTV = jax.reshard(logits_BTV, whole)
+    nats = per_device(token_nats, (rows_of_logits, rows), rows)
+    return jnp.sum(nats(logits_BTV, batch["targets"]) * batch["loss_mask"])

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 
 from coder.config import RunConfig, TrainConfig
 from coder.model.transformer import Decoder
+from coder.sharding import spec
 from coder.train.loss import Batch, summed_loss
 from coder.train.optimizer import make_optimizer
 from coder.train.schedule import schedule_factor
@@ -121,13 +122,20 @@ def summed_gradients(
     value_and_gradient = jax.value_and_grad(loss)
     if micro_batches == 1:
         return value_and_gradient(parameters, batch)
-    parts = jax.tree.map(lambda x: x.reshape(micro_batches, -1, *x.shape[1:]), batch)
+    parts = jax.tree.map(lambda x_BT: _split(x_BT, micro_batches), batch)
 
     def add(sums: tuple[Array, Parameters], part: Batch) -> tuple[tuple[Array, Parameters], None]:
         return _add(sums, value_and_gradient(parameters, part)), None
 
     nothing = (jnp.zeros((), jnp.float32), jax.tree.map(jnp.zeros_like, parameters))
     return jax.lax.scan(add, nothing, parts)[0]
+
+
+def _split(x_BT: Array, parts: int) -> Array:
+    """[parts, B / parts, T]; every part has rows of every device."""
+    batch, length = x_BT.shape
+    shape = (batch // parts, parts, length)
+    return jnp.reshape(x_BT, shape, out_sharding=spec("batch", None, None)).swapaxes(0, 1)
 
 
 def _add[T](left: T, right: T) -> T:

@@ -121,6 +121,11 @@ def _mesh(config: RunConfig) -> AbstractContextManager:
     count = jax.device_count()
     if count == 1:
         return nullcontext()
+    if config.train.optimizer == "muon":
+        raise RunError(
+            f"train.optimizer=muon runs on one device, here are {count}: take adamw, or show jax "
+            "only one (CUDA_VISIBLE_DEVICES=0)"
+        )
     if config.train.batch_size % (count * config.train.micro_batches):
         raise RunError(
             f"train.batch_size={config.train.batch_size} does not divide by {count} devices and "
