@@ -19,7 +19,7 @@ import google_crc32c
 import jax
 import numpy as np
 from flax import nnx
-from jax.sharding import NamedSharding, Sharding, SingleDeviceSharding
+from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from orbax.checkpoint import v1
 
 from coder.config import RunConfig, digest, from_json
@@ -154,10 +154,12 @@ def _restore(directory: Path, step: int, like: dict[str, Tree]) -> Restored:
 
 
 def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
-    """Shape, type and place of a leaf to load: its mesh's devices, or the first device."""
+    """Shape, type and place of a leaf to load: where it lies on the mesh, or the first device."""
+    mesh = jax.sharding.get_mesh()
     sharding: Sharding = SingleDeviceSharding(jax.devices()[0])
-    if isinstance(leaf.sharding, NamedSharding):
-        sharding = NamedSharding(jax.sharding.get_mesh(), leaf.sharding.spec)
+    if not mesh.empty:
+        on_mesh = isinstance(leaf.sharding, NamedSharding)
+        sharding = NamedSharding(mesh, leaf.sharding.spec if on_mesh else PartitionSpec())
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
