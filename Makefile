@@ -5,8 +5,7 @@
 #   VENV=                    (empty) no .venv: PYTHON or python3 as it is, as on a GPU host with a JAX of its own
 
 VENV ?= .venv
-VENV_ORACLE ?= .venv-oracle
-export VENV_ORACLE
+VENV_ORACLE := .venv-oracle
 SCALE ?= laptop
 WORKERS ?= logical
 

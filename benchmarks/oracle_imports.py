@@ -4,11 +4,10 @@
 Prints `oracle imports/python/<package> precision=<p> recall=<r>` for each package and writes the
 same to benchmarks/results/oracle_imports.json. Only modules that grimp knows are compared: it
 leaves out stubs, and folders without `__init__.py`. A module's import of itself, which orders
-nothing, is left out too. Grimp runs in the virtual environment for oracles (VENV_ORACLE).
+nothing, is left out too. Grimp runs in .venv-oracle.
 """
 
 import json
-import os
 import subprocess
 import sys
 import sysconfig
@@ -18,7 +17,8 @@ from coder.config import write_json
 from coder.data.dependencies import resolve
 
 PACKAGES = ("apache_beam", "flax", "hypothesis", "jax", "matplotlib", "numpy", "pip", "scipy")
-RESULT = Path(__file__).parent / "results" / "oracle_imports.json"
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks" / "results" / "oracle_imports.json"
 
 _GRIMP = """
 import grimp, json, sys
@@ -53,7 +53,7 @@ def main(packages: list[str]) -> None:
 
 def grimp_edges(site: Path, package: str) -> dict[str, set[str]] | None:
     """File to imported files of a package, by grimp; paths relative to `site`."""
-    python = Path(os.environ.get("VENV_ORACLE", ".venv-oracle")) / "bin" / "python"
+    python = ROOT / ".venv-oracle" / "bin" / "python"
     command = [python, "-c", _GRIMP, site, package]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
