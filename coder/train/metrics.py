@@ -61,7 +61,6 @@ class MetricsFile:
         self.seconds = max((row["seconds"] for row in rows), default=0.0)
         """What the last attempt had taken when it ended, as far as is known."""
         kept = [row for row in rows if row["step"] <= step]
-        self.rows = len(kept)
         temporary = path.with_name(path.name + ".tmp")
         with open(temporary, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in kept)
@@ -75,7 +74,6 @@ class MetricsFile:
         values = {name: _finite(value) for name, value in asdict(row).items()}
         self._file.write(json.dumps(values) + "\n")
         self._file.flush()
-        self.rows += 1
 
     def close(self) -> None:
         """Closes the file."""

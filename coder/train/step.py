@@ -92,13 +92,11 @@ def _make_step(
         grad_norm = optax.tree.norm(gradients)
         updates, moved = optimizer.update(gradients, state.optimizer, state.parameters)
         updates = jax.tree.map(lambda update: update * factor(state.step), updates)
-
+        new: Any = optax.apply_updates(state.parameters, updates)
         finite = jnp.isfinite(nats) & jnp.isfinite(grad_norm)
 
         def keep[T](new: T, old: T) -> T:
             return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
-
-        new: Any = optax.apply_updates(state.parameters, updates)
 
         window = _add(state.window, Window(nats, tokens, jnp.float32(1.0), grad_norm))
         return TrainState(

@@ -74,13 +74,13 @@ def train(run: Run) -> dict[str, Any]:
                     extras = {"loader": loader.state(), "tokens": meter.tokens}
                     keep = config.train.keep_checkpoints
                     checkpoint.save(checkpoints, done, _trees(state), extras, keep)
-        done = {
+        summary = {
             "steps": config.train.steps,
             "seconds": meter.elapsed(),
             "parameters_digest": checkpoint.parameters_digest(state.parameters),
         }
-    finish(run, done)
-    return done
+    finish(run, summary)
+    return summary
 
 
 def _is_due(done: int, every: int, steps: int) -> bool:
