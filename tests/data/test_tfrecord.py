@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from apache_beam.io.tfrecordio import _TFRecordUtil as BeamFrames
@@ -79,8 +80,9 @@ def test_single_values_are_lists_of_one_and_floats_are_read():
 
 
 def test_text_is_refused_as_a_feature():
+    features: dict[str, Any] = {"name": ["text"]}
     with pytest.raises(TypeError, match="'name' holds str"):
-        encode_example({"name": ["text"]})  # pyright: ignore[reportArgumentType]
+        encode_example(features)
 
 
 @given(st.binary(max_size=2000))
