@@ -77,7 +77,8 @@ def agrees(path: str, content: bytes) -> bool:
 @pytest.mark.parametrize("package", ["selectolax", "tyro", "hypothesis", "tensorboardX", "grain"])
 def test_installed_files_get_the_slow_verdict(package: str):
     spec = importlib.util.find_spec(package)
-    (root,) = spec.submodule_search_locations or () if spec else ()
+    assert spec and spec.submodule_search_locations
+    (root,) = spec.submodule_search_locations
     files = [file for file in Path(root).rglob("*") if file.is_file() and language_of(file.name)]
     assert files
     for file in files:
