@@ -97,10 +97,11 @@ def _project_backward(
         weight_IO.astype(x_BTI.dtype),
         out_sharding=spec_of(x_BTI),
     )
+    # Over one dimension, because XLA copies an operand of a sum over two into another order.
     d_weight_IO = jnp.einsum(
-        "BTI,BTO->IO",
-        x_BTI,
-        d_out_BTO,
+        "XI,XO->IO",
+        _positions_flat(x_BTI),
+        _positions_flat(d_out_BTO),
         preferred_element_type=weight_IO.dtype,
         out_sharding=spec_of(weight_IO),
     )
@@ -109,6 +110,13 @@ def _project_backward(
 
 _project = jax.custom_vjp(_project_value, nondiff_argnums=(2, 3))
 _project.defvjp(_project_forward, _project_backward)
+
+
+def _positions_flat(x_BTI: Array) -> Array:
+    """[B * T, I]."""
+    place = spec_of(x_BTI)
+    flat_place = None if place is None else jax.P(place[0], place[2])
+    return jnp.reshape(x_BTI, (-1, x_BTI.shape[-1]), out_sharding=flat_place)
 
 
 @jax.custom_vjp

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m coder train`: trains a run, resumes a cut one, answers at once for a finished one.
 
-    python -m coder train --run DIR                                          a run whose config.json
-    exists python -m coder train --run DIR --examples DIR --tokenizer FILE [...]    a new one; the
-    same line resumes it
+    python -m coder train --run DIR             a run whose config.json exists
+    python -m coder train --run DIR --examples DIR --tokenizer FILE [...]
+                                                a new one; the same line resumes it
 
 jax is imported only when there is something to train, and after NPROC is set.
 """
@@ -30,6 +30,7 @@ from coder.config import (
 from coder.data.manifest import ExamplesError, read_manifest
 from coder.data.tfrecord import CorruptRecordError
 from coder.train import run_folder
+from coder.train.memory import keep_freed_memory
 from coder.train.run_folder import Run, RunError
 
 
@@ -99,6 +100,7 @@ def parse(argv: list[str]) -> tuple[Options, dict[str, Any] | None]:
 
 def _train(run: Run) -> dict[str, Any]:
     os.environ["NPROC"] = str(run.nproc)
+    keep_freed_memory()
     from coder.checkpoint import CheckpointError
     from coder.train.trainer import train
 

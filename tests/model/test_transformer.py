@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The decoder against transformers' Llama, and what has to hold for any of its settings."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from coder.config import ModelConfig
+from coder.model.presets import PRESETS
+from coder.model.transformer import Decoder, flops_per_token, init_decoder
+from tests.model import golden
+
+SMALL = ModelConfig(
+    vocab_size=50,
+    d_model=16,
+    num_layers=2,
+    num_heads=4,
+    num_kv_heads=2,
+    head_dim=8,
+    d_ff=24,
+    init_std=0.3,
+)
+
+
+def random_batch(batch_size: int = 2, length: int = 24) -> tuple[jax.Array, ...]:
+    """Tokens, positions and segment ids of rows with two documents and some padding."""
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, SMALL.vocab_size, (batch_size, length))
+    segments = np.repeat([1, 2, 0], [9, length - 13, 4])[None].repeat(batch_size, 0)
+    positions = np.concatenate([np.arange(9), np.arange(length - 13), np.arange(4)])
+    return tuple(
+        jnp.asarray(x, jnp.int32) for x in (tokens, positions[None].repeat(batch_size, 0), segments)
+    )
+
+
+@jax.jit
+def loss_and_gradients(model: Decoder, *batch: jax.Array) -> tuple[jax.Array, Decoder]:
+    def loss(model: Decoder) -> jax.Array:
+        return jnp.mean(jnp.square(model(*batch) - 1.0))
+
+    return jax.value_and_grad(loss)(model)
+
+
+def assert_close(found, expected, tolerance: float) -> None:
+    """Every leaf within `tolerance` of the expected one, relative to its norm."""
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    for one, other in pairs:
+        difference = np.linalg.norm(np.asarray(one - other, np.float32))
+        assert difference <= tolerance * np.linalg.norm(np.asarray(other, np.float32))
+
+
+@pytest.mark.parametrize("path", golden.FILES, ids=lambda path: path.stem)
+def test_logits_and_gradients_are_those_of_transformers(path):
+    config, arrays = golden.read(path)
+    tokens, targets = (jnp.asarray(arrays[name], jnp.int32) for name in ("tokens", "targets"))
+    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+
+    def loss(model: Decoder) -> tuple[jax.Array, jax.Array]:
+        logits = model(tokens, positions, jnp.ones_like(tokens))
+        log_probs = jax.nn.log_softmax(logits)
+        return -jnp.mean(jnp.take_along_axis(log_probs, targets[..., None], -1)), logits
+
+    function = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (found, logits), gradients = function(golden.decoder(config, arrays))
+    np.testing.assert_allclose(logits, arrays["logits"], atol=5e-5)
+    np.testing.assert_allclose(found, arrays["loss"], rtol=1e-5)
+    expected = golden.parameters(config, arrays, "gradient")
+    found_tree = nnx.to_pure_dict(nnx.state(gradients))
+    assert jax.tree.structure(found_tree) == jax.tree.structure(expected)
+    assert_close(found_tree, expected, 1e-4)
+
+
+def test_there_are_golden_files():
+    assert len(golden.FILES) == 3
+
+
+def test_packed_documents_are_computed_as_if_alone():
+    model = init_decoder(SMALL, 0)
+    tokens, positions, segments = random_batch()
+    packed = jax.jit(Decoder.__call__)(model, tokens, positions, segments)
+    for number in (1, 2):
+        places = np.flatnonzero(np.asarray(segments[0]) == number)
+        alone = model(
+            tokens[:, places], positions[:, places], jnp.ones((2, len(places)), jnp.int32)
+        )
+        np.testing.assert_allclose(packed[:, places], alone, atol=2e-5)
+
+
+def test_a_token_sees_only_those_before_it():
+    model = init_decoder(SMALL, 0)
+    tokens, positions, segments = random_batch()
+    apply = jax.jit(Decoder.__call__)
+    changed = tokens.at[:, 6].add(1)
+    before, after = (apply(model, x, positions, segments) for x in (tokens, changed))
+    np.testing.assert_array_equal(before[:, :6], after[:, :6])
+    assert not np.allclose(before[:, 6:9], after[:, 6:9])
+
+
+@pytest.mark.parametrize("implied", [{"remat": True}, {"compute_dtype": "float32"}])
+def test_settings_that_change_no_gradient(implied):
+    plain = loss_and_gradients(init_decoder(SMALL, 0), *random_batch())
+    other = loss_and_gradients(
+        init_decoder(dataclasses.replace(SMALL, **implied), 0), *random_batch()
+    )
+    assert_close(other, plain, 1e-5)
+
+
+def test_bfloat16_differs_by_rounding_and_gives_float32():
+    half = dataclasses.replace(SMALL, compute_dtype="bfloat16")
+    loss, gradients = loss_and_gradients(init_decoder(half, 0), *random_batch())
+    expected_loss, expected = loss_and_gradients(init_decoder(SMALL, 0), *random_batch())
+    assert {x.dtype for x in jax.tree.leaves((loss, gradients))} == {jnp.dtype("float32")}
+    np.testing.assert_allclose(loss, expected_loss, rtol=0.02)
+    assert_close(gradients, expected, 0.1)
+
+
+def test_parameters_follow_from_the_seed():
+    def leaves(seed: int) -> list[np.ndarray]:
+        return [np.asarray(x) for x in jax.tree.leaves(init_decoder(SMALL, seed))]
+
+    assert all(np.array_equal(a, b) for a, b in zip(leaves(0), leaves(0), strict=True))
+    assert not np.array_equal(leaves(0)[0], leaves(1)[0])
+    query = init_decoder(SMALL, 0).layers.attention.query_DQ[...]
+    assert not np.array_equal(query[0], query[1])
+
+
+def num_parameters(config: ModelConfig) -> int:
+    model = jax.eval_shape(lambda: Decoder(config, nnx.Rngs(params=0)))
+    return sum(leaf.size for leaf in jax.tree.leaves(model))
+
+
+def test_the_published_model_has_the_published_number_of_parameters():
+    assert num_parameters(PRESETS["deepseek_coder_1_3b"]) == 1_346_471_936
+
+
+@pytest.mark.parametrize(("name", "millions"), [("tiny", 1.07), ("small", 2.66), ("gpu", 49.6)])
+def test_sizes_of_the_presets_without_token_tables(name, millions):
+    config = PRESETS[name]
+    tables = 2 * config.vocab_size * config.d_model
+    assert (num_parameters(config) - tables) / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+def test_tied_tables_are_one():
+    tied = dataclasses.replace(SMALL, tie_embeddings=True)
+    assert num_parameters(SMALL) - num_parameters(tied) == SMALL.vocab_size * SMALL.d_model
+
+
+def test_flops_are_six_per_parameter_and_attention():
+    config = PRESETS["tiny"]
+    norms = (2 * config.num_layers + 1) * config.d_model
+    table = config.vocab_size * config.d_model
+    multiplied = num_parameters(config) - norms - table
+    attention = 6 * config.num_layers * config.num_heads * config.head_dim * 256
+    assert flops_per_token(config, 256) == 6 * multiplied + attention
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_kv_heads": 3}, "model.num_kv_heads=3 does not divide model.num_heads=4"),
+        ({"head_dim": 7}, "model.head_dim=7: must be even"),
+        ({"num_layers": 0}, "model.num_layers=0: must be at least 1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        init_decoder(dataclasses.replace(SMALL, **settings), 0)
+
+
+def test_a_mesh_changes_no_gradient():
+    """Fake devices with a part of the batch, of every matrix, or of both."""
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    root = Path(__file__).parents[2]
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.model.on_fake_devices"],
+        env=environment,
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    differences = json.loads(process.stdout)
+    assert differences.keys() == {"data=2", "fsdp=2", "tensor=2", "data=2 tensor=2"}
+    assert max(differences.values()) < 1e-5, differences
