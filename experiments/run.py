@@ -12,7 +12,6 @@ evaluation are subprocesses, so a finished experiment answers at once.
 """
 
 import fcntl
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ import tyro
 from rich.console import Console
 
 from coder.config import DataConfig, EvalConfig, ModelConfig, TrainConfig, to_json
+from coder.cores import allowed_cores
 from experiments import experiment as registry
 from experiments._runner import checks, reporting
 from experiments._runner.jobs import Job, Plan, jobs, unfinished
@@ -109,7 +109,7 @@ def parse(arguments: list[str]) -> tuple[Options, Plan]:
         seeds=tuple(dict.fromkeys(options.seeds or scale.seeds)),
         overrides=_overrides(experiment, options.settings, arguments),
         output=options.output,
-        workers=options.workers or len(os.sched_getaffinity(0)),
+        workers=options.workers or allowed_cores(),
         given_examples=options.examples,
     )
     return options, plan

@@ -19,13 +19,15 @@ BEAM = ("apache_beam",)
 RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "kernels": ("kernels", ("flax", "optax", "orbax", "grain", *BEAM)),
     "coder.config": ("", (*ACCELERATOR, *BEAM)),
+    "coder.cores": ("", (*ACCELERATOR, *BEAM)),
     "coder.sharding": ("coder.config", BEAM),
     "coder.checkpoint": ("coder.model coder.sharding coder.config", BEAM),
     "coder.data": ("coder.data coder.config", (*ACCELERATOR, *BEAM)),
     "coder.data.loader": ("coder.data coder.config", BEAM),
     "coder.model": ("coder.model coder.sharding coder.config kernels", BEAM),
     "coder.train": (
-        "coder.train coder.model coder.data coder.checkpoint coder.sharding coder.config kernels",
+        "coder.train coder.model coder.data coder.checkpoint coder.sharding coder.config "
+        "coder.cores kernels",
         BEAM,
     ),
     "coder.infer": (
@@ -40,7 +42,7 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "coder.__main__": ("", (*ACCELERATOR, *BEAM)),
     "beam_pipelines": ("beam_pipelines coder.data coder.config coder.report", ACCELERATOR),
     "experiments": (
-        "experiments coder.config coder.report coder.model.presets",
+        "experiments coder.config coder.cores coder.report coder.model.presets",
         (*ACCELERATOR, *BEAM),
     ),
     "benchmarks": ("benchmarks beam_pipelines coder kernels", ()),

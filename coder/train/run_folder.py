@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from coder.config import RunConfig, difference, from_json, to_json, write_json
+from coder.cores import allowed_cores
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def choose_nproc(directory: Path, recorded: int | None) -> int:
     if asked is not None and not (asked.isdecimal() and int(asked) > 0):
         raise RunError(f"NPROC={asked}: expected the number of cores to use, 1 or more")
     if recorded is None:
-        return int(asked) if asked else len(os.sched_getaffinity(0))
+        return int(asked) if asked else allowed_cores()
     if asked and int(asked) != recorded:
         raise RunError(
             f"{directory} was begun with NPROC={recorded} and is now started with NPROC={asked}; "
