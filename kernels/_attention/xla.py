@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention in plain XLA operations, the portable implementation.
 
-The backward pass computes the weights anew from queries, keys and the logarithm of each row's sum
-(Dao et al., "FlashAttention", 2022, section 3.1), so that nothing of size T * T is kept between
-the passes: on a CPU, writing and reading it costs more than its products.
+Queries are taken in blocks, each with the keys up to its end, so that most of what causality masks
+is never computed. The backward pass computes the weights anew from queries, keys and the logarithm
+of each row's sum (Dao et al., "FlashAttention", 2022, section 3.1), so that nothing of size T * T
+is kept between the passes: on a CPU, writing and reading it costs more than its products.
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +16,8 @@ from jax import Array
 # Finite, so that the difference of two masked scores is a number.
 _MASKED = -1e30
 
+_SMALLEST_BLOCK, _MOST_BLOCKS = 128, 8
+
 Residuals = tuple[Array, Array, Array, Array | None, Array, Array]
 
 
@@ -20,70 +25,93 @@ def attention(
     q_BNTH: Array, k_BKTH: Array, v_BKTH: Array, segment_ids_BT: Array | None, scale: float
 ) -> Array:
     """See `kernels.attention.attention`."""
-    return _attention(q_BNTH, k_BKTH, v_BKTH, segment_ids_BT, scale)
+    length = q_BNTH.shape[2]
+    block = max(_SMALLEST_BLOCK, -(-length // _MOST_BLOCKS))
+    outs_BNTH = []
+    for start in range(0, length, block):
+        end = min(start + block, length)
+        segments = None if segment_ids_BT is None else segment_ids_BT[:, :end]
+        outs_BNTH.append(
+            _last_rows(
+                q_BNTH[:, :, start:end], k_BKTH[:, :, :end], v_BKTH[:, :, :end], segments, scale
+            )
+        )
+    return jnp.concatenate(outs_BNTH, axis=2)
 
 
-def _value(
-    q_BNTH: Array, k_BKTH: Array, v_BKTH: Array, segment_ids_BT: Array | None, scale: float
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _last_rows(
+    q_BNTH: Array, k_BKSH: Array, v_BKSH: Array, segment_ids_BS: Array | None, scale: float
 ) -> Array:
-    return _forward(q_BNTH, k_BKTH, v_BKTH, segment_ids_BT, scale)[0]
+    """Attention of the last T of S positions."""
+    return _forward(q_BNTH, k_BKSH, v_BKSH, segment_ids_BS, scale)[0]
 
 
 def _forward(
-    q_BNTH: Array, k_BKTH: Array, v_BKTH: Array, segment_ids_BT: Array | None, scale: float
+    q_BNTH: Array, k_BKSH: Array, v_BKSH: Array, segment_ids_BS: Array | None, scale: float
 ) -> tuple[Array, Residuals]:
-    scores_BKRS = _scores(_rows(q_BNTH, k_BKTH), k_BKTH, segment_ids_BT, scale)
+    scores_BKRS = scale * _product("BKRH,BKSH->BKRS", _rows(q_BNTH, k_BKSH), k_BKSH)
+    visible_BTS = _visible(segment_ids_BS, q_BNTH.shape[2], k_BKSH.shape[2])
+    scores_BKGTS = _by_head(scores_BKRS, q_BNTH.shape[2], axis=2)
+    scores_BKGTS = jnp.where(visible_BTS[:, None, None], scores_BKGTS, _MASKED)
+    scores_BKRS = scores_BKGTS.reshape(scores_BKRS.shape)
     largest_BKR1 = jnp.max(scores_BKRS, axis=-1, keepdims=True)
     weights_BKRS = jnp.exp(scores_BKRS - largest_BKR1)
     total_BKR1 = jnp.sum(weights_BKRS, axis=-1, keepdims=True)
-    out_BKRH = _product("BKRS,BKSH->BKRH", weights_BKRS.astype(v_BKTH.dtype), v_BKTH) / total_BKR1
+    out_BKRH = _product("BKRS,BKSH->BKRH", weights_BKRS.astype(v_BKSH.dtype), v_BKSH) / total_BKR1
     out_BNTH = out_BKRH.astype(q_BNTH.dtype).reshape(q_BNTH.shape)
-    log_total_BKR1 = largest_BKR1 + jnp.log(total_BKR1)
-    return out_BNTH, (q_BNTH, k_BKTH, v_BKTH, segment_ids_BT, out_BNTH, log_total_BKR1)
+    log_total_BKR = (largest_BKR1 + jnp.log(total_BKR1))[..., 0]
+    return out_BNTH, (q_BNTH, k_BKSH, v_BKSH, segment_ids_BS, out_BNTH, log_total_BKR)
 
 
 def _backward(
     scale: float, residuals: Residuals, d_out_BNTH: Array
 ) -> tuple[Array, Array, Array, None]:
-    q_BNTH, k_BKTH, v_BKTH, segment_ids_BT, out_BNTH, log_total_BKR1 = residuals
+    """With the keys as rows: two of the three products that follow need no transposed operand."""
+    q_BNTH, k_BKSH, v_BKSH, segment_ids_BS, out_BNTH, log_total_BKR = residuals
     dtype = q_BNTH.dtype
-    q_BKRH, out_BKRH, d_out_BKRH = (_rows(x, k_BKTH) for x in (q_BNTH, out_BNTH, d_out_BNTH))
-    weights_BKRS = jnp.exp(_scores(q_BKRH, k_BKTH, segment_ids_BT, scale) - log_total_BKR1)
-    d_weights_BKRS = _product("BKRH,BKSH->BKRS", d_out_BKRH, v_BKTH)
+    q_BKRH, out_BKRH, d_out_BKRH = (_rows(x, k_BKSH) for x in (q_BNTH, out_BNTH, d_out_BNTH))
+    scores_BKSR = scale * _product("BKSH,BKRH->BKSR", k_BKSH, q_BKRH)
+    visible_BTS = _visible(segment_ids_BS, q_BNTH.shape[2], k_BKSH.shape[2])
+    scores_BKSGT = _by_head(scores_BKSR, q_BNTH.shape[2], axis=3)
+    visible_BS1T = visible_BTS.swapaxes(1, 2)[:, :, None]
+    scores_BKSGT = jnp.where(visible_BS1T[:, None], scores_BKSGT, _MASKED)
+    weights_BKSR = jnp.exp(scores_BKSGT.reshape(scores_BKSR.shape) - log_total_BKR[:, :, None])
+    d_weights_BKSR = _product("BKSH,BKRH->BKSR", v_BKSH, d_out_BKRH)
     # The sum over s of weight * d_weight, by exchanging the two sums.
-    mean_BKR1 = jnp.sum((out_BKRH * d_out_BKRH).astype(jnp.float32), axis=-1, keepdims=True)
-    d_scores_BKRS = (scale * weights_BKRS * (d_weights_BKRS - mean_BKR1)).astype(dtype)
-    d_q_BKRH = _product("BKRS,BKSH->BKRH", d_scores_BKRS, k_BKTH)
-    d_k_BKTH = _product("BKRS,BKRH->BKSH", d_scores_BKRS, q_BKRH)
-    d_v_BKTH = _product("BKRS,BKRH->BKSH", weights_BKRS.astype(dtype), d_out_BKRH)
-    return (
-        d_q_BKRH.astype(dtype).reshape(q_BNTH.shape),
-        d_k_BKTH.astype(dtype),
-        d_v_BKTH.astype(dtype),
-        None,
-    )
+    mean_BKR = jnp.sum((out_BKRH * d_out_BKRH).astype(jnp.float32), axis=-1)
+    d_scores_BKSR = scale * weights_BKSR * (d_weights_BKSR - mean_BKR[:, :, None])
+    d_scores_BKSR = d_scores_BKSR.astype(dtype)
+    d_q_BKRH = _product("BKSR,BKSH->BKRH", d_scores_BKSR, k_BKSH)
+    d_k_BKSH = _product("BKSR,BKRH->BKSH", d_scores_BKSR, q_BKRH)
+    d_v_BKSH = _product("BKSR,BKRH->BKSH", weights_BKSR.astype(dtype), d_out_BKRH)
+    d_q_BNTH = d_q_BKRH.astype(dtype).reshape(q_BNTH.shape)
+    return d_q_BNTH, d_k_BKSH.astype(dtype), d_v_BKSH.astype(dtype), None
 
 
-_attention = jax.custom_vjp(_value, nondiff_argnums=(4,))
-_attention.defvjp(_forward, _backward)
+_last_rows.defvjp(_forward, _backward)
 
 
-def _rows(x_BNTH: Array, k_BKTH: Array) -> Array:
-    """The N / K query heads of a key head as R = N / K * T rows of one matrix: [B, K, R, H]."""
-    batch, num_kv_heads, _, head_dim = k_BKTH.shape
+def _rows(x_BNTH: Array, k_BKSH: Array) -> Array:
+    """The G = N / K query heads of a key head as R = G * T rows of one matrix: [B, K, R, H]."""
+    batch, num_kv_heads, _, head_dim = k_BKSH.shape
     return x_BNTH.reshape(batch, num_kv_heads, -1, head_dim)
 
 
-def _scores(q_BKRH: Array, k_BKTH: Array, segment_ids_BT: Array | None, scale: float) -> Array:
-    """Scaled products of queries and keys in float32; where row t may not see column s, -1e30."""
-    scores_BKRS = scale * _product("BKRH,BKSH->BKRS", q_BKRH, k_BKTH)
-    batch, num_kv_heads, _, length = scores_BKRS.shape
-    visible_BTS = jnp.tril(jnp.ones((1, length, length), bool))
-    if segment_ids_BT is not None:
-        visible_BTS &= segment_ids_BT[:, :, None] == segment_ids_BT[:, None, :]
-    scores_BKGTS = scores_BKRS.reshape(batch, num_kv_heads, -1, length, length)
-    masked_BKGTS = jnp.where(visible_BTS[:, None, None], scores_BKGTS, _MASKED)
-    return masked_BKGTS.reshape(scores_BKRS.shape)
+def _by_head(scores: Array, length: int, axis: int) -> Array:
+    """R split into G and T at `axis`."""
+    shape = scores.shape
+    return scores.reshape(*shape[:axis], -1, length, *shape[axis + 1 :])
+
+
+def _visible(segment_ids_BS: Array | None, num_queries: int, num_keys: int) -> Array:
+    """Whether each of the last positions may see each position, [B or 1, T, S]."""
+    positions_S = jnp.arange(num_keys)
+    visible_BTS = (positions_S <= positions_S[num_keys - num_queries :, None])[None]
+    if segment_ids_BS is not None:
+        segment_ids_BT = segment_ids_BS[:, num_keys - num_queries :]
+        visible_BTS &= segment_ids_BT[:, :, None] == segment_ids_BS[:, None, :]
+    return visible_BTS
 
 
 def _product(formula: str, left: Array, right: Array) -> Array:
