@@ -20,8 +20,15 @@ PREFIX, SUFFIX = "def add(a, b):\n    return ", "\n"
 
 def write_run(directory: Path, data: DataConfig = PSM) -> Path:
     """A run with a checkpoint of random parameters."""
-    shape = {"d_model": 16, "num_layers": 1, "num_heads": 2, "num_kv_heads": 1, "head_dim": 8}
-    model = ModelConfig(vocab_size=TOKENIZER.vocab_size, d_ff=16, **shape)
+    model = ModelConfig(
+        vocab_size=TOKENIZER.vocab_size,
+        d_model=16,
+        num_layers=1,
+        num_heads=2,
+        num_kv_heads=1,
+        head_dim=8,
+        d_ff=16,
+    )
     directory.mkdir()
     TOKENIZER.save(directory / "tokenizer.json")
     record = {

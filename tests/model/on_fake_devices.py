@@ -8,7 +8,7 @@ import json
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import NamedSharding, PartitionSpec
 
 from coder.model.transformer import init_decoder
 from coder.sharding import make_mesh, spec
@@ -30,7 +30,7 @@ def main() -> None:
     for name, (count, axes) in MESHES.items():
         mesh = make_mesh(**axes, devices=jax.devices()[:count])
         with jax.set_mesh(mesh):
-            place = NamedSharding(mesh, spec("batch", None))
+            place = NamedSharding(mesh, spec("batch", None) or PartitionSpec())
             model = init_decoder(SMALL, 0)
             found = loss_and_gradients(model, *(jax.device_put(x, place) for x in batch))
         pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
