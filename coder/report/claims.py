@@ -22,8 +22,15 @@ class Judgement:
     beside: tuple[Estimate | None, ...]
 
 
-def judge(claim: Claim, measurements: Measurements) -> Judgement:
-    """Weighs a claim by the 95 % intervals of its components."""
+def judge(claim: Claim, measurements: Measurements, decidable: bool) -> Judgement:
+    """Weighs a claim by the 95 % intervals of its components.
+
+    Args:
+        claim: the claim.
+        measurements: of all runs of the scale.
+        decidable: whether models of this scale are large enough to decide it, as was declared
+            before they were trained; where they are not, the claim stays inconclusive.
+    """
     components, premises, beside = (
         tuple(measurements.estimate(contrast) for contrast in contrasts)
         for contrasts in (claim.components, claim.premises, claim.beside)
@@ -32,6 +39,8 @@ def judge(claim: Claim, measurements: Measurements) -> Judgement:
         list(zip(claim.components, components, strict=True)),
         list(zip(claim.premises, premises, strict=True)),
     )
+    if not decidable and verdict != "inconclusive":
+        verdict, reason = "inconclusive", f"too small a scale to decide it, although {reason}"
     return Judgement(claim, verdict, reason, components, premises, beside)
 
 

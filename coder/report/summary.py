@@ -41,7 +41,9 @@ def summarize(heading: Heading, layout: Layout, runs: Sequence[Run]) -> dict[str
     """The report of all runs of one scale; runs that are not finished are listed as missing."""
     measurements = Measurements(runs)
     variants = list(dict.fromkeys(run.variant for run in runs))
-    judgements = [judge(claim, measurements) for claim in layout.claims]
+    judgements = [
+        judge(claim, measurements, decidable=claim.id in heading.decides) for claim in layout.claims
+    ]
     return {
         "format": FORMAT,
         "experiment": heading.experiment,
@@ -160,12 +162,12 @@ def _claim(judgement: Judgement, heading: Heading) -> dict[str, Any]:
 
 
 def _advice(judgement: Judgement, heading: Heading) -> str:
-    """Where a claim can be settled that this scale leaves open or was not meant to decide."""
+    """Where a claim can be settled that this scale leaves open."""
     claim = judgement.claim
     if claim.id in heading.decides:
         return "more seeds narrow it" if judgement.verdict == "inconclusive" else ""
     decider = heading.deciders.get(claim.id)
-    return f"this scale is not meant to decide it, SCALE={decider} is" if decider else ""
+    return f"SCALE={decider} is meant to decide it" if decider else ""
 
 
 def _trade_off(

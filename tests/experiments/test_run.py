@@ -63,7 +63,7 @@ def test_an_experiment_runs_every_job_once_and_then_none(calls, experiment, tmp_
     made = calls()
     assert len(made) == len(set(made)) == 2 + 3 * 8
     first = capsys.readouterr().out
-    assert first.splitlines()[-1] == "claim fim_ablation/d_psm_beats_msp reproduced"
+    assert first.splitlines()[-1] == "claim fim_ablation/d_psm_beats_msp inconclusive"
     assert experiment("--scale", "smoke") == 0
     assert calls() == []
     assert capsys.readouterr().out in first
@@ -210,7 +210,7 @@ def test_a_finished_experiment_answers_at_once_without_jax_or_beam(calls, experi
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
-    assert "claim fim_ablation/d_psm_beats_msp reproduced" in done.stdout
+    assert "claim fim_ablation/d_psm_beats_msp inconclusive" in done.stdout
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ HEADING = summary.Heading(
     overrides=("train.steps: 625 -> 20",),
 )
 
+LARGE = replace(HEADING, decides=tuple(claim.id for claim in load("fim_ablation").layout.claims))
+"""A scale that can decide every claim."""
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -40,13 +44,25 @@ def report(root: Path) -> dict:
     return json.loads(json.dumps(made, allow_nan=False))
 
 
-def test_what_the_runs_were_made_to_show_comes_out(report):
+def test_what_the_runs_were_made_to_show_comes_out(root):
+    experiment = load("fim_ablation")
+    runs = [read_run(root / v / f"seed{s}", v, s) for s in SEEDS for v in experiment.variants]
+    report = summary.summarize(LARGE, experiment.layout, runs)
     assert rendering.script_lines(report) == [
-        "claim fim_ablation/a_more_fim_infills_better reproduced",
-        "claim fim_ablation/b_full_fim_costs_left_to_right reproduced",
-        "claim fim_ablation/c_half_fim_is_the_better_trade reproduced",
-        "claim fim_ablation/d_psm_beats_msp reproduced",
+        f"claim fim_ablation/{id} reproduced" for id in LARGE.decides
     ]
+
+
+def test_a_claim_that_the_scale_is_too_small_for_stays_open(report):
+    assert rendering.script_lines(report) == [
+        "claim fim_ablation/a_more_fim_infills_better inconclusive",
+        "claim fim_ablation/b_full_fim_costs_left_to_right reproduced",
+        "claim fim_ablation/c_half_fim_is_the_better_trade inconclusive",
+        "claim fim_ablation/d_psm_beats_msp inconclusive",
+    ]
+    msp = report["claims"][3]
+    assert msp["reason"].startswith("too small a scale to decide it, although every interval")
+    assert msp["advice"] == "SCALE=workstation is meant to decide it"
 
 
 def test_measures_match_the_numbers_put_in(report):
@@ -97,7 +113,7 @@ def test_a_gain_of_nothing_is_shown_and_not_hidden(root):
     fake_runs.write(load("fim_ablation"), "laptop", other, levels=swapped, seeds=SEEDS)
     experiment = load("fim_ablation")
     runs = [read_run(other / v / f"seed{s}", v, s) for s in SEEDS for v in experiment.variants]
-    verdicts = [c["verdict"] for c in summary.summarize(HEADING, experiment.layout, runs)["claims"]]
+    verdicts = [c["verdict"] for c in summary.summarize(LARGE, experiment.layout, runs)["claims"]]
     assert verdicts[0] == verdicts[3] == "not-reproduced"
 
 
