@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cached decoding against the full forward pass."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
