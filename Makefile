@@ -77,7 +77,7 @@ check: $(development) ## formatting, lint and types
 	@$(python) -m pyright
 
 test: $(development) ## every test that needs neither a GPU nor the network
-	@$(python) -m pytest -n $(WORKERS) $(ARGS)
+	@$(python) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-gpu: $(development) ## the tests that need a GPU
 	@$(python) -m pytest -m gpu $(ARGS)
