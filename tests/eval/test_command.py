@@ -26,10 +26,12 @@ def make_document(repository: str, split: Split, text: str = TEXT) -> Document:
 
 def write_documents(folder: Path, documents: list[Document]) -> Path:
     folder.mkdir()
+    shards = []
     for split in {document.split for document in documents}:
         records = [document.encode() for document in documents if document.split == split]
-        write_shard(folder / f"{split}-00000-of-00001.tfrecord", records)
-    write_json(folder / "manifest.json", {"digest": "0123"})
+        info = write_shard(folder / f"{split}-00000-of-00001.tfrecord", records)
+        shards.append({"path": info.path, "records": info.records})
+    write_json(folder / "manifest.json", {"digest": "0123", "by_split": {}, "shards": shards})
     return folder
 
 
@@ -78,8 +80,8 @@ def test_a_row_for_every_item_and_a_table(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "manifest.json").unlink(), "has no manifest.json"),
-        (lambda folder: (folder / SHARD).unlink(), "has no held_out-.*tfrecord"),
+        (lambda folder: (folder / "manifest.json").unlink(), "manifest.json does not exist"),
+        (lambda folder: (folder / SHARD).unlink(), "lacks held_out-.*tfrecord"),
         (lambda folder: (folder / SHARD).write_bytes(b"12345"), "record 0 at byte 0"),
         (lambda folder: write_shard(folder / SHARD, []), "no held_out document has half of"),
     ],
