@@ -14,7 +14,7 @@ from coder.model.transformer import init_decoder
 from coder.sharding import make_mesh, spec
 from tests.model.test_transformer import SMALL, loss_and_gradients, random_batch
 
-MESHES = {"data=2": (2, {}), "fsdp=2 tensor=2": (4, {"fsdp": 2, "tensor": 2})}
+MESHES = {"data=2": (2, {}), "data=2 tensor=2": (4, {"tensor": 2})}
 
 
 def main() -> None:

@@ -190,5 +190,5 @@ def test_a_mesh_changes_no_gradient():
     )
     assert process.returncode == 0, process.stderr
     differences = json.loads(process.stdout)
-    assert differences.keys() == {"data=2", "fsdp=2 tensor=2"}
+    assert differences.keys() == {"data=2", "data=2 tensor=2"}
     assert max(differences.values()) < 1e-5, differences
