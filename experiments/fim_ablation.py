@@ -89,7 +89,7 @@ GPU = Scale(
     | {"train.optimizer": "adamw", "train.learning_rate": 1e-3, "train.warmup_steps": 160}
     | {**_eval(1000), "eval.batch_size": 128},
     seeds=(0, 1),
-    cost="about 25 minutes on one H200",
+    cost="an estimated 25 minutes on one H200, not run yet",
     expected_seconds={"corpus": 90, "tokenizer": 30, "examples": 60, "train": 150, "eval": 30},
     decides=EVERY_CLAIM,
     platform="gpu",
