@@ -217,7 +217,9 @@ def test_a_finished_experiment_answers_at_once_without_jax_or_beam(calls, experi
 def test_a_signal_ends_the_children_too(calls, tmp_path, monkeypatch, signum):
     monkeypatch.setenv("FAKE_HANG", "coder tokenizer")
     program = (
-        "import sys\nfrom experiments import run\nfrom experiments._runner import jobs\n"
+        "import signal, sys\nfrom experiments import run\nfrom experiments._runner import jobs\n"
+        # A job that a shell put in the background, perhaps these tests, ignores interrupts.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "fake = (sys.executable, '-m', 'tests.experiments.fake_program')\n"
         "jobs._module = lambda *arguments: (*fake, *map(str, arguments))\n"
         "sys.exit(run.main(sys.argv[1:]))"
