@@ -49,7 +49,7 @@ class Case:
 
 
 CASES = (Case("tiny", 8, 256), Case("tiny", 16, 80), Case("small", 28, 80))
-"""The laptop scale's model on long and on short sequences, and the workstation scale's."""
+"""The laptop scale's model on long and on short sequences, and a larger one."""
 
 
 @dataclass(frozen=True)

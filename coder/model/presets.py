@@ -4,11 +4,11 @@
 from coder.config import ModelConfig
 
 PRESETS: dict[str, ModelConfig] = {
-    # 1.06 M parameters without the token tables: the laptop scale.
+    # 1.06 M parameters without the token tables: what CPU cores train in minutes.
     "tiny": ModelConfig(
         d_model=128, num_layers=5, num_heads=2, num_kv_heads=2, head_dim=64, d_ff=384
     ),
-    # 2.65 M without the token tables: the workstation scale.
+    # 2.65 M without the token tables: the same in hours.
     "small": ModelConfig(
         d_model=192, num_layers=6, num_heads=6, num_kv_heads=6, head_dim=32, d_ff=512
     ),
