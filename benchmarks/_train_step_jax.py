@@ -14,7 +14,7 @@ from coder.train.step import make_trainable
 
 
 def main(settings: dict) -> None:
-    """Compiles the step of the settings' model and batch, then makes it when told to."""
+    """Compiles the step of the settings' model and batch, then makes steps when told to."""
     config = RunConfig(model=from_json(ModelConfig, settings["model"]))
     shape = (settings["batch_size"], settings["sequence_length"])
     tokens = np.random.default_rng(0).integers(0, config.model.vocab_size, shape, np.int32)
@@ -37,7 +37,7 @@ def main(settings: dict) -> None:
         loss, nats_before = (nats - nats_before) / tokens.size, nats
         return loss
 
-    answer(f"jax {jax.__version__}", settings["threads"], step)
+    answer(f"jax {jax.__version__}", settings["threads"], settings["steps"], step)
 
 
 if __name__ == "__main__":

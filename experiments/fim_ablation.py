@@ -67,8 +67,8 @@ LAPTOP = Scale(
     decides=("b_full_fim_costs_left_to_right",),
 )
 
-# The laptop's model with twice the heads, half as wide, and ten times the tokens: within this budget
-# a larger model sees too few of them for infilling to emerge (LOG.md, 2026-11-20).
+# The laptop's model with twice the heads, half as wide, and ten times the tokens: within this
+# budget, a larger model sees too few of them for infilling to emerge (LOG.md, 2026-11-20).
 WORKSTATION = Scale(
     overrides=_model("tiny", vocab_size=2048, num_heads=4, num_kv_heads=4, head_dim=32)
     | _budget(steps=2100, batch_size=32, sequence_length=76)

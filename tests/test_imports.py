@@ -45,7 +45,7 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
         "experiments coder.config coder.cores coder.report coder.model.presets",
         (*ACCELERATOR, *BEAM),
     ),
-    "benchmarks": ("benchmarks beam_pipelines coder kernels", ()),
+    "benchmarks": ("benchmarks beam_pipelines coder experiments kernels", ()),
 }
 # Exceptions to "may import": grain imports jax, which the pipelines' workers have no use for.
 NEVER = {"beam_pipelines": ("coder.data.loader",)}

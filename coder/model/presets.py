@@ -8,10 +8,6 @@ PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig(
         d_model=128, num_layers=5, num_heads=2, num_kv_heads=2, head_dim=64, d_ff=384
     ),
-    # 2.65 M without the token tables: the same in hours.
-    "small": ModelConfig(
-        d_model=192, num_layers=6, num_heads=6, num_kv_heads=6, head_dim=32, d_ff=512
-    ),
     # 50 M without the token tables: one GPU, minutes.
     "gpu": ModelConfig(
         vocab_size=16384,

@@ -143,7 +143,7 @@ def test_the_published_model_has_the_published_number_of_parameters():
     assert num_parameters(PRESETS["deepseek_coder_1_3b"]) == 1_346_471_936
 
 
-@pytest.mark.parametrize(("name", "millions"), [("tiny", 1.07), ("small", 2.66), ("gpu", 49.6)])
+@pytest.mark.parametrize(("name", "millions"), [("tiny", 1.07), ("gpu", 49.6)])
 def test_sizes_of_the_presets_without_token_tables(name, millions):
     config = PRESETS[name]
     tables = 2 * config.vocab_size * config.d_model
