@@ -18,9 +18,11 @@ def main(settings: dict) -> None:
     torch.manual_seed(0)
     model = build(settings["model"], settings["sequence_length"])
     # Of the implementations of AdamW, the fastest.
+    rate, warmup = settings["learning_rate"], settings["warmup_steps"]
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=5.3e-6, betas=(0.9, 0.95), weight_decay=0.1, fused=True
+        model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True
     )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: min(1.0, (n + 1) / warmup))
     shape = (settings["batch_size"], settings["sequence_length"])
     tokens = torch.randint(0, settings["model"]["vocab_size"], shape)
     targets = torch.roll(tokens, -1, 1).flatten()
@@ -32,6 +34,7 @@ def main(settings: dict) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        schedule.step()
         return loss.item()
 
     for _ in range(2):

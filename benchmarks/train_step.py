@@ -6,7 +6,8 @@
 Both train the same Llama on the same tokens: forward pass, loss, gradients, clipping, AdamW, all in
 float32. Two processes take turns on the same cores, so that what else the machine does slows both.
 A turn is several steps: those after the first find their parameters in the cache, as in a training
-run. On one core, seconds are those of the processor, which waiting for it does not lengthen; on
+run. The learning rates rise alike, so the losses that are printed fall alike, from other random
+weights. On one core, seconds are those of the processor, which waiting for it does not lengthen; on
 more they are those of the clock. The ratio is the median over the pairs; above 1, ours is faster.
 """
 
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import tyro
 
-from coder.config import ModelConfig, RunConfig, write_json
+from coder.config import ModelConfig, RunConfig, TrainConfig, write_json
 from experiments.fim_ablation import EXPERIMENT
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +79,13 @@ class Worker:
 
     def __init__(self, command: list[str], case: Case, threads: int):
         """Starts the process and waits until it has made its first steps."""
-        settings = {**asdict(case), "threads": threads, "steps": STEPS_PER_TURN}
+        settings = {
+            **asdict(case),
+            "threads": threads,
+            "steps": STEPS_PER_TURN,
+            "learning_rate": TrainConfig().learning_rate,
+            "warmup_steps": TrainConfig().warmup_steps,
+        }
         environment = {**os.environ, "NPROC": str(threads), "JAX_PLATFORMS": "cpu"}
         self._process = subprocess.Popen(
             [*command, json.dumps(settings)],
