@@ -87,6 +87,15 @@ def test_pairing_removes_what_variants_have_in_common():
     assert estimate.high - estimate.low < 1e-9
 
 
+def test_the_scatter_of_items_is_that_of_whole_repositories():
+    """Against the formula for the mean of equal clusters; items drawn again would add to it."""
+    nats = np.random.default_rng(7).normal(0, 1, (12, 5))
+    runs = [run("a", 0, [f"r{i // 5}" for i in range(60)], list(nats.ravel() * np.log(2)))]
+    estimate = Measurements(runs).estimate(Contrast("a", (Term(1, SPAN, "a"),)))
+    assert estimate is not None
+    assert estimate.se_items == pytest.approx(nats.mean(axis=1).std() / 12**0.5, rel=0.06)
+
+
 def test_one_seed_covers_items_only():
     estimate = Measurements(simulated(np.random.default_rng(3), 0.1)[:2]).estimate(DIFFERENCE)
     assert estimate is not None
