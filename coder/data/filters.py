@@ -8,15 +8,15 @@ The paper gives the thresholds in words; where it leaves equality open, bigcode-
   (equality is kept; lines as `str.splitlines` has them, their ends not counted);
 - less than 25 % of its characters are alphabetic (equality is kept; white space counts as
   characters; the paper says alphabetic, some of the public code counts digits too);
-- `<?xml version=` stands in its first 100 characters (XSLT, which the paper exempts, is none of
-  the corpus's languages);
+- `<?xml version=` stands in its first 100 characters, unless it is XSLT;
 - HTML: its visible text is below 20 % of the characters, or below 100 characters (equality is
   kept, as the paper says; the public code drops it);
 - JSON, YAML: it has fewer than 50 or more than 5000 characters (equality is kept).
 
-Beyond the paper, each before any work on the text: an unprintable or overlong path, a language that
-is not in the corpus, an empty file, more than 1 MiB (the limit of The Stack), a NUL byte
-(no text has one), invalid UTF-8. A byte order mark is no character of the text and is taken off.
+Beyond the paper: an unprintable or overlong path, a language that is not in the corpus, an empty
+file, more than 1 MiB (the limit of The Stack), a NUL byte (no text has one), invalid UTF-8. Files
+that linguist knows as vendored, generated or minified are dropped, too, and can be kept by a
+setting each. A byte order mark is no character of the text and is taken off.
 """
 
 import codecs
@@ -26,15 +26,19 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from coder.data.html import is_overly_nested, visible_text
-from coder.data.languages import language_of
+from coder.data.languages import Languages
+from coder.data.linguist import exclusions
 
 Reason = Literal[
     "path",
+    "vendored",
     "language",
     "empty",
     "too_large",
     "binary",
     "encoding",
+    "generated",
+    "minified",
     "xml",
     "json_yaml_size",
     "longest_line",
@@ -70,6 +74,12 @@ class FilterConfig:
     """Characters of a JSON or YAML file."""
     max_json_yaml: int = 5000
     """Characters of a JSON or YAML file."""
+    keep_vendored: bool = False
+    """Keep copies of other projects, such as those below node_modules."""
+    keep_generated: bool = False
+    """Keep what a program has written, such as parsers, lock files and protocol buffer stubs."""
+    keep_minified: bool = False
+    """Keep minified JavaScript and CSS."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +90,15 @@ class Kept:
     text: str
 
 
-def check(path: str, content: bytes, config: FilterConfig) -> Kept | Reason:
+# Python's own names for copies of other projects, beside those that linguist knows.
+_VENDORED_FOLDERS = frozenset({"_vendor", "_vendored", "vendored"})
+
+
+def check(path: str, content: bytes, config: FilterConfig, languages: Languages) -> Kept | Reason:
     """What becomes of a file: its language and text, or the first reason against it."""
-    reason = check_name(path, len(content), config)
-    language = language_of(path)
-    if reason is not None or language is None:
-        return reason or "language"
+    reason = check_name(path, len(content), config, languages)
+    if reason is not None:
+        return reason
     if b"\0" in content:
         return "binary"
     content = content.removeprefix(codecs.BOM_UTF8)
@@ -95,23 +108,36 @@ def check(path: str, content: bytes, config: FilterConfig) -> Kept | Reason:
         return "encoding"
     if not text:
         return "empty"
+    language = languages.of(path, text)
+    if language is None:
+        return "language"
+    if not config.keep_generated and exclusions.is_generated(path, text):
+        return "generated"
+    if not config.keep_minified and exclusions.is_minified(path, text):
+        return "minified"
     return _check_text(language, text, content, config) or Kept(language, text)
 
 
-def check_name(path: str, size: int, config: FilterConfig) -> Reason | None:
+def check_name(path: str, size: int, config: FilterConfig, languages: Languages) -> Reason | None:
     """The reason against a file that its path and size in bytes give, before it is read at all."""
     if not path.isprintable() or not 0 < len(path) <= config.max_path:
         return "path"  # a line break in it, or bytes that are no UTF-8, among others
-    if language_of(path) is None:
+    if not config.keep_vendored and _is_vendored(path):
+        return "vendored"
+    if not languages.possible(path):
         return "language"
     if size == 0:
         return "empty"
     return "too_large" if size > config.max_bytes else None
 
 
+def _is_vendored(path: str) -> bool:
+    return not _VENDORED_FOLDERS.isdisjoint(path.split("/")[:-1]) or exclusions.is_vendored(path)
+
+
 def _check_text(language: str, text: str, content: bytes, config: FilterConfig) -> Reason | None:
     """The reason that the text itself gives; the cheap rules come first."""
-    if "<?xml version=" in text[: config.xml_characters]:
+    if "<?xml version=" in text[: config.xml_characters] and language != "XSLT":
         return "xml"
     if language in ("JSON", "YAML"):
         if not config.min_json_yaml <= len(text) <= config.max_json_yaml:

@@ -41,7 +41,7 @@ class DocumentFile:
 
     path: str
     language: str
-    """A key of `coder.data.languages.LANGUAGES`."""
+    """Linguist's name for it (`coder.data.languages`)."""
     licence: str
     text: str
     crc32c: int
@@ -56,6 +56,7 @@ class Document:
     """`<repository>#<smallest path of the component>`."""
     repository: str
     revision: str
+    """Of the repository; several, separated by spaces, where rows of a table have one each."""
     split: Split
     order: str
     """dependency, random or path: how `files` came into their order."""

@@ -11,8 +11,9 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
@@ -151,18 +152,18 @@ def write_shard(path: str | os.PathLike[str], records: Iterable[bytes]) -> Shard
     """
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
-    crc, count, size = 0, 0, 0
+    crc, number, size = 0, 0, 0
     with open(temporary, "wb") as file:
         for record in records:
             framed = frame(record)
             file.write(framed)
             crc = google_crc32c.extend(crc, framed)
-            count += 1
+            number += 1
             size += len(framed)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    return ShardInfo(path.name, count, size, crc)
+    return ShardInfo(path.name, number, size, crc)
 
 
 def read_shard(path: str | os.PathLike[str]) -> Iterator[bytes]:
@@ -174,6 +175,34 @@ def read_shard(path: str | os.PathLike[str]) -> Iterator[bytes]:
     with RecordFile(path) as file:
         for number in range(len(file)):
             yield file.read(number)
+
+
+def read_stream(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """The records of an open shard in order, for files that are no local ones.
+
+    Raises:
+        CorruptRecordError: at the first record that is cut off or fails a check sum.
+    """
+    start = 0
+    for number in count():
+        header = file.read(_HEADER.size)
+        if not header:
+            return
+        if len(header) < _HEADER.size:
+            raise CorruptRecordError(name, number, start, "the file ends within the header")
+        length, checksum = _HEADER.unpack(header)
+        if masked_crc32c(header[: _LENGTH.size]) != checksum:
+            raise CorruptRecordError(name, number, start, "the check sum of its length is wrong")
+        rest = file.read(length + _CHECKSUM.size)
+        if len(rest) < length + _CHECKSUM.size:
+            raise CorruptRecordError(
+                name, number, start, f"the file ends before its {length} bytes do"
+            )
+        record = rest[:length]
+        if masked_crc32c(record) != _CHECKSUM.unpack(rest[length:])[0]:
+            raise CorruptRecordError(name, number, start, "the check sum of its data is wrong")
+        yield record
+        start += FRAME_BYTES + length
 
 
 def _offsets(path: str | os.PathLike[str], file: int) -> list[int]:

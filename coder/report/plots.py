@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plots of a report, as PNG; matplotlib is imported here and nowhere else.
+"""Plots of an experiment's report, as PNG, and the style of all plots.
 
 Variants have the colours of Okabe and Ito's palette, which colour-blind readers can tell apart, and
 a marker each.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A report of `coder.report.summary` as Markdown, on the terminal, and as lines for scripts."""
 
+from collections.abc import Collection
 from typing import Any
 
 from rich import box
@@ -64,7 +65,7 @@ def markdown(report: dict[str, Any], plots: dict[str, str]) -> str:
     parts += [
         "## Held-out measurements",
         f"{LEGEND}.",
-        _table(["", *report["variants"], "paper"], measure_rows(report)),
+        table(["", *report["variants"], "paper"], measure_rows(report)),
     ]
     for breakdown in report["breakdowns"]:
         header = ["", *(bucket_name(bucket) for bucket in breakdown["buckets"])]
@@ -73,11 +74,11 @@ def markdown(report: dict[str, Any], plots: dict[str, str]) -> str:
             [row["label"], *(number(e, breakdown["unit"]) for e in row["estimates"])]
             for row in breakdown["rows"]
         ]
-        table = _table(header, [["holes", *counts], *rows])
-        parts += [f"### {breakdown['title']}", f"{breakdown['unit']}, by hole length.", table]
+        parts += [f"### {breakdown['title']}", f"{breakdown['unit']}, by hole length."]
+        parts += [table(header, [["holes", *counts], *rows])]
     parts += [f"![{caption}]({file})" for caption, file in plots.items()]
     facts = [[name, value] for name, value in report["facts"].items()]
-    parts += ["## What was run", _table(["", ""], facts), *report["notes"]]
+    parts += ["## What was run", table(["", ""], facts), *report["notes"]]
     return "\n\n".join(parts) + "\n"
 
 
@@ -99,7 +100,7 @@ def _claim_markdown(claim: dict[str, Any]) -> str:
         f"### {MARKS[claim['verdict']]} {claim['statement']}: {claim['verdict']}",
         f"{_first_upper(claim['reason'])}{_advice(claim)}. {claim['caveat']}".strip(),
         f"Paper: {claim['paper']}.",
-        _table(["", "above zero if the paper's finding holds", "estimate [95 % interval]"], rows),
+        table(["", "above zero if the paper's finding holds", "estimate [95 % interval]"], rows),
     ]
     return "\n\n".join(lines)
 
@@ -108,30 +109,31 @@ def _first_upper(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, with `|` escaped."""
+def table(header: list[str], rows: list[list[str]], numbers: Collection[int] = ()) -> str:
+    """A Markdown table, with `|` escaped; the columns `numbers` are aligned to the right."""
 
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    return "\n".join([line(header), line(["---"] * len(header)), *map(line, rows)])
+    marks = ["---:" if column in numbers else "---" for column in range(len(header))]
+    return "\n".join([line(header), line(marks), *map(line, rows)])
 
 
 def show(report: dict[str, Any], console: Console) -> None:
     """Prints the main table and the verdicts."""
-    table = Table(
+    main = Table(
         box=box.SIMPLE_HEAD,
         padding=0,
         title=report["title"],
         title_style="bold",
         caption=f"{report['facts']['runs']}. {LEGEND}.",
     )
-    table.add_column("")
+    main.add_column("")
     for variant in report["variants"]:
-        table.add_column(variant, justify="right", no_wrap=True)
+        main.add_column(variant, justify="right", no_wrap=True)
     for row in measure_rows(report):
-        table.add_row(*row[:-1])
-    console.print(table)
+        main.add_row(*row[:-1])
+    console.print(main)
     for line in _notices(report):
         console.print(Text(line, style="bold yellow"), soft_wrap=True)
     for claim in report["claims"]:

@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import struct
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from coder.data.tfrecord import (
     encode_example,
     frame,
     read_shard,
+    read_stream,
     write_shard,
 )
 
@@ -102,9 +104,24 @@ def test_a_shard_gives_back_its_records_in_any_order(tmp_path: Path):
         with pytest.raises(IndexError, match="has 4 records, no record 4"):
             file.read(4)
     content = (tmp_path / "a.tfrecord").read_bytes()
+    assert list(read_stream(io.BytesIO(content), "a")) == RECORDS
     assert (info.path, info.records, info.bytes) == ("a.tfrecord", 4, len(content))
     assert info.crc32c == crc32c_bit_by_bit(content)
     assert os.listdir(tmp_path) == ["a.tfrecord"]
+
+
+@given(st.data())
+def test_a_stream_that_is_cut_or_changed_is_an_error(data: st.DataObject):
+    content = b"".join(map(frame, RECORDS))
+    place = data.draw(st.integers(0, len(content) - 1))
+    changed = bytearray(content)
+    changed[place] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(CorruptRecordError, match="^a: record"):
+        list(read_stream(io.BytesIO(changed), "a"))
+    ends = list(accumulate(len(frame(record)) for record in RECORDS))
+    if place and place not in ends:
+        with pytest.raises(CorruptRecordError, match="the file ends"):
+            list(read_stream(io.BytesIO(content[:place]), "a"))
 
 
 def crc32c_bit_by_bit(data: bytes) -> int:

@@ -1,11 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files of a repository depend on which others: a resolver for each family of languages."""
+"""Which files of a repository depend on which others: a resolver for each family of languages.
 
-from collections.abc import Callable, Mapping
+A resolver is a module: what it needs to know of the whole repository goes into an index, built once
+and from texts alone, and the dependencies of a file are a pure function of its path, its text and
+that index. `RESOLVERS` lists them: a new language is one module, a line here, and its fixtures.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Protocol
 
-from coder.data.dependencies import python
-from coder.data.languages import language_of
+from coder.data.dependencies import c, csharp, go, javascript, jvm, php, python, ruby, rust
+
+
+class Resolver(Protocol):
+    """What a module of this package offers."""
+
+    @property
+    def LANGUAGES(self) -> tuple[str, ...]:
+        """Names of the family's languages, as `coder.data.languages` has them."""
+        ...
+
+    @property
+    def PROJECT_FILES(self) -> tuple[str, ...]:
+        """File names, with `*`, of settings that say where imports lead (`go.mod`).
+
+        They are read even where they are no part of the corpus.
+        """
+        ...
+
+    @staticmethod
+    def build_index(files: Mapping[str, str], project: Mapping[str, str]) -> Any:
+        """What is to be known of a repository, in time linear in its size.
+
+        Args:
+            files: path to text of all files of the family.
+            project: path to text of the repository's `PROJECT_FILES`.
+        """
+        ...
+
+    @staticmethod
+    def targets(path: str, text: str, index: Any) -> set[str] | None:
+        """The paths of the family's files that a file depends on; None if it cannot be read."""
+        ...
+
+
+RESOLVERS: tuple[Resolver, ...] = (c, csharp, go, javascript, jvm, php, python, ruby, rust)
 
 
 @dataclass(frozen=True)
@@ -18,24 +59,43 @@ class Dependencies:
     """Files that the resolver of their language cannot read: they stay, without dependencies."""
 
 
-Resolver = Callable[[Mapping[str, str]], tuple[dict[str, set[str]], set[str]]]
-"""From the texts of a family's files, by path, to their edges and to those that cannot be read."""
-
-RESOLVERS: dict[tuple[str, ...], Resolver] = {
-    ("Python",): python.resolve,
-}
-
-
-def resolve(files: Mapping[str, str]) -> Dependencies:
+def resolve(
+    files: Mapping[str, str], languages: Mapping[str, str], project: Mapping[str, str] | None = None
+) -> Dependencies:
     """The dependencies between the files of one repository.
 
     Args:
         files: path to text; all files, of any language.
+        languages: path to language of the same files; one without a resolver has no dependencies.
+        project: path to text of the files for which `is_project_file` holds.
     """
     found = Dependencies()
-    for family, resolver in RESOLVERS.items():
-        members = {path: text for path, text in files.items() if language_of(path) in family}
-        edges, unparsed = resolver(members)
-        found.edges.update(edges)
-        found.unparsed.update(unparsed)
+    for resolver in RESOLVERS:
+        members = {path: files[path] for path, name in languages.items() if is_of(resolver, name)}
+        if not members:
+            continue
+        settings = {path: text for path, text in (project or {}).items() if sets(resolver, path)}
+        index = resolver.build_index(members, settings)
+        for path, text in members.items():
+            needed = resolver.targets(path, text, index)
+            if needed is None:
+                found.unparsed.add(path)
+            elif needed := needed - {path}:
+                found.edges[path] = needed
     return found
+
+
+def is_of(resolver: Resolver, language: str) -> bool:
+    """Whether a resolver is for a language."""
+    return language in resolver.LANGUAGES
+
+
+def sets(resolver: Resolver, path: str) -> bool:
+    """Whether a file, in any folder, is one of a resolver's project files."""
+    name = path.rpartition("/")[2]
+    return any(fnmatchcase(name, pattern) for pattern in resolver.PROJECT_FILES)
+
+
+def is_project_file(path: str) -> bool:
+    """Whether some resolver wants to read this file, in the corpus or not."""
+    return any(sets(resolver, path) for resolver in RESOLVERS)
