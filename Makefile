@@ -16,7 +16,7 @@ make_venv := sh scripts/make_venv.sh
 choose = $(if $(filter $(NAME),$(1)),,$(error NAME=$(NAME): choose one of: $(1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-gpu corpus examples experiment train bench oracle report gpu-check lock
+.PHONY: help setup check test test-gpu corpus examples experiment train bench oracle torture report gpu-check lock
 
 ifeq ($(strip $(VENV)),)
 python := $(or $(PYTHON),python3)
@@ -87,17 +87,22 @@ gpu-check: $(runtime) ## is a GPU seen, is it right and how fast; with VENV= on 
 
 bench: $(runtime) ## NAME=train_step|corpus [ARGS="..."]: a benchmark, as ratios to the alternative
 	@$(call choose,train_step corpus)
-	@$(if $(filter train_step,$(NAME)),$(MAKE) --no-print-directory $(oracle))
+	@$(MAKE) --no-print-directory $(oracle)
 	@$(python) -m benchmarks.$(NAME) $(ARGS)
 
-oracle: $(development) $(oracle) ## NAME=imports|transformers: compare with a tool that we did not write
-	@$(call choose,imports transformers)
+oracle: $(development) ## NAME=imports|languages|rules|transformers: compare with a tool that we did not write
+	@$(call choose,imports languages rules transformers)
+	@$(if $(filter imports transformers,$(NAME)),$(MAKE) --no-print-directory $(oracle))
 	@$(python) -m benchmarks.oracle_$(NAME) $(ARGS)
+
+torture: $(runtime) ## [N=100000]: hostile files for everything that reads strangers' files
+	@$(python) -m benchmarks.torture $(N) $(ARGS)
 
 compile := uv pip compile --quiet --universal --custom-compile-command "make lock"
 lock: ## requirements*.txt anew from requirements*.in (needs uv: https://docs.astral.sh/uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv tells how to install it"; exit 1; }
 	$(compile) --python-version 3.12 requirements.in -o requirements.txt
 	$(compile) --python-version 3.12 requirements-dev.in -o requirements-dev.txt
+	$(compile) --python-version 3.12 --no-annotate requirements-gcp.in -o requirements-gcp.txt
 	$(compile) --python-version 3.11 --no-annotate requirements-oracle.in | grep -v -E '^(nvidia|cuda|triton)' \
 	    > requirements-oracle.txt.tmp && mv requirements-oracle.txt.tmp requirements-oracle.txt

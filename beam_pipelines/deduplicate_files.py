@@ -11,7 +11,7 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from beam_pipelines.filter_files import KeptFile
-from beam_pipelines.separate_rejects import SeparateRejects
+from beam_pipelines.separate_outputs import SeparateOutputs
 from coder.data.records import Reject
 
 
@@ -25,15 +25,21 @@ class DeduplicateFiles(beam.PTransform):
             | "by content" >> beam.Map(lambda file: (file.digest, file))
             | "gather" >> beam.GroupByKey()
             | "choose" >> beam.FlatMapTuple(choose)
-            | SeparateRejects()
+            | SeparateOutputs()
         )
 
 
 def choose(digest: bytes, files: Iterable[KeptFile]) -> Iterator[KeptFile | Reject]:
-    """The survivor of one group of equal files, and a reject for each of the others."""
-    survivor, *duplicates = sorted(files, key=lambda file: (file.info.name, file.path))
-    yield survivor
-    for file in duplicates:
-        yield Reject(
-            file.info.name, file.path, "exact_duplicate", f"of {survivor.info.name}/{survivor.path}"
-        )
+    """The survivor of one group of equal files, and a reject for each of the others.
+
+    Goes over the group twice instead of holding it: of some contents there are millions.
+    """
+    survivor = min(files, key=lambda file: (file.info.name, file.path, repr(file.info)))
+    is_met = False
+    for file in files:
+        if not is_met and file == survivor:
+            is_met = True
+            yield file
+        else:
+            detail = f"of {survivor.info.name}/{survivor.path}"
+            yield Reject(file.info.name, file.path, "exact_duplicate", detail)

@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "python -m beam_pipelines.examples",
         __doc__ or "",
     )
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    logging.basicConfig(level=logging.ERROR, format="%(message)s", force=True)
     log.setLevel(logging.INFO)
     try:
         sys.exit(run(chosen, beam_flags))
@@ -145,7 +145,7 @@ def run(chosen: ExamplesOptions, beam_flags: Sequence[str] = ()) -> int:
     tokenizer = Tokenizer.load(chosen.tokenizer)
     check_control_tokens(tokenizer, chosen.data)
     settings = settings_of(chosen, corpus["digest"], tokenizer)
-    if manifest.prepare(chosen.output, settings):
+    if manifest.prepare(os.path.abspath(chosen.output), settings):
         print(f"{chosen.output} is up to date: same options, documents and tokenizer")
         return 0
     start = time.monotonic()
@@ -253,7 +253,7 @@ def execute(job: Job, workers: int, beam_flags: Sequence[str]) -> list[dict[str,
         if damage is None:
             raise
         raise DocumentsError(damage[1]) from error
-    return json.loads((Path(job.output) / SUMMARY).read_text(encoding="utf-8"))
+    return json.loads((Path(job.output) / SUMMARY).read_text(encoding="utf-8"))["shards"]
 
 
 if __name__ == "__main__":

@@ -6,24 +6,28 @@ folder with it is never written to again.
 """
 
 import dataclasses
-import json
 import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from apache_beam.io.filesystems import FileSystems
+
+from beam_pipelines import storage
 from coder import config
 from coder.data.tfrecord import ShardInfo
 
 MANIFEST = "manifest.json"
 
-# What an earlier run that was cut may have left, and this one writes anew.
+# What a run that was cut may have left: its stages, shards and unfinished files, and nobody else's.
+_SHARD = r"-\d{5}-of-\d{5}\.(tfrecord|jsonl)"
 _LEFTOVERS = re.compile(
-    r"(train|held_out|rejects)-\d{5}-of-\d{5}\.(tfrecord|jsonl)(\.\w+\.partial)?|\w+\.json(\.\w+)?\.(partial|tmp)"
+    r"stages/(settings|filter|order|held_out)\.json"
+    rf"|(stages/(filter|order|held_out)/\w+|train|held_out|rejects){_SHARD}(\.\w+\.partial)?"
+    r"|(stages/)?\w+\.json(\.\w+)?\.(partial|tmp)"
 )
-
+_UNFINISHED = (".partial", ".tmp")
 
 log = logging.getLogger("beam_pipelines")
 
@@ -36,10 +40,23 @@ class LostFilesError(AssertionError):
     """Files were read that are neither kept nor rejected: a defect of the pipeline."""
 
 
-def prepare(output: Path, settings: Mapping[str, Any]) -> bool:
+def check_reachable(output: str) -> None:
+    """Raises OutputError if no file system of Beam's can look at the output folder."""
+    try:
+        FileSystems.exists(storage.join(output, MANIFEST))
+    except Exception as error:  # each client library has errors of its own
+        first = str(error).strip().partition("\n")[0]
+        raise OutputError(
+            f"--output {output} cannot be reached: {first}; docs/runners.md tells what gs://, "
+            "s3:// and hdfs:// need"
+        ) from error
+
+
+def prepare(output: str, settings: Mapping[str, Any], resume: bool = False) -> bool:
     """Makes `output` ready to be written; True if it already holds what `settings` would give.
 
-    A result that has lost a shard or a part of one since is written again.
+    A result that has lost a shard or a part of one since is written again. With `resume`, what an
+    earlier run has left is not cleared away.
 
     Raises:
         OutputError: it holds the result of other settings, or cannot be written.
@@ -52,28 +69,46 @@ def prepare(output: Path, settings: Mapping[str, Any]) -> bool:
                 f"--output {output} holds the result of other settings ({'; '.join(changes)}); "
                 "choose another --output, or remove that folder"
             )
-        if not (broken := damage(output, done)):
+        if not (broken := damage(output, [*done["shards"], *done.get("rejects", ())])):
             return True
         log.warning("%s: %s; writing all of it again", output, broken)
     try:
-        (output / MANIFEST).unlink(missing_ok=True)
-        output.mkdir(parents=True, exist_ok=True)
-        probe = output / "writable.json.partial"
-        probe.touch()
-        probe.unlink()
-        for entry in output.iterdir():
-            if _LEFTOVERS.fullmatch(entry.name):
-                entry.unlink()
+        _clear(output, everything=not resume)
     except OSError as error:
-        raise OutputError(f"--output {output} cannot be written: {error.strerror}") from error
+        raise OutputError(
+            f"--output {output} cannot be written: {storage.problem(error)}"
+        ) from error
     return False
 
 
-def damage(output: Path, done: Mapping[str, Any]) -> str:
-    """Which shard of a finished folder is not as the manifest says; empty if all are, by size."""
-    for shard in [*done["shards"], *done.get("rejects", ())]:
-        path = output / shard["path"]
-        size = path.stat().st_size if path.exists() else None
+def _clear(output: str, everything: bool) -> None:
+    """Tries to write; removes the manifest, unfinished files, and `everything` of earlier runs."""
+    probe = storage.join(output, "writable.json.partial")
+    with FileSystems.create(probe):
+        pass
+    storage.remove([probe, storage.join(output, MANIFEST)])
+    remove_leftovers(output, "", "" if everything else _UNFINISHED)
+
+
+def remove_leftovers(output: str, start: str, end: str | tuple[str, ...] = "") -> None:
+    """Removes files that a run itself has written and that are no result of it.
+
+    Args:
+        output: the output folder.
+        start: how their names below it begin.
+        end: how they end, or one of the ways.
+    """
+    names = [name for name, _ in storage.files_below(output, start)]
+    ours = [name for name in names if _LEFTOVERS.fullmatch(name) and name.endswith(end)]
+    storage.remove(storage.join(output, name) for name in ours)
+    storage.remove_empty(storage.join(output, "stages"))
+
+
+def damage(output: str, shards: Iterable[Mapping[str, Any]]) -> str:
+    """Which shard of a folder is not as its manifest says; empty if all are, by their sizes."""
+    sizes = {name: metadata.size_in_bytes for name, metadata in storage.files_below(output)}
+    for shard in shards:
+        size = sizes.get(shard["path"])
         if size != shard["bytes"]:
             found = (
                 "is missing" if size is None else f"has {size} bytes instead of {shard['bytes']}"
@@ -82,20 +117,18 @@ def damage(output: Path, done: Mapping[str, Any]) -> str:
     return ""
 
 
-def read(output: Path) -> dict[str, Any] | None:
+def read(output: str) -> dict[str, Any] | None:
     """The manifest of a finished folder, or None.
 
     Raises:
         OutputError: there is a manifest that is not JSON.
     """
-    path = output / MANIFEST
+    address = storage.join(output, MANIFEST)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        return storage.read_json(address)
     except (OSError, ValueError) as error:
         raise OutputError(
-            f"{path} cannot be read ({error}); remove it, and the folder is written anew"
+            f"{address} cannot be read ({error}); remove it, and the folder is written anew"
         ) from error
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from beam_pipelines.make_texts import FormattedExcerpt
-from beam_pipelines.write_tfrecords import WriteShards
+from beam_pipelines.write_tfrecords import WriteShards, order_key
 from coder.data import packing
 from coder.data.formatting import Text
 
@@ -25,6 +25,11 @@ class PackShards(WriteShards):
         """Writes a shard for each of `limits`: its most examples, or None for all there are."""
         super().__init__(folder, prefix, len(limits))
         self.limits, self.sequence_length, self.vocab_size = limits, sequence_length, vocab_size
+
+    @staticmethod
+    def sort_key(record: FormattedExcerpt) -> tuple[int, str]:
+        """Where an excerpt stands in its shard; no two have one id."""
+        return order_key(record.id)
 
     def contents(
         self, shard: int, ordered: Sequence[FormattedExcerpt]

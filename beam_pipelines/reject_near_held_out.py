@@ -17,14 +17,11 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton, PCollection, PValue
 
 from beam_pipelines.progress import advance
-from beam_pipelines.separate_rejects import SeparateRejects
+from beam_pipelines.separate_outputs import SeparateOutputs
 from coder.data.near_duplicates import contained, containment, distinct, shingle_hashes
 from coder.data.records import Document, Reject
 
 MAX_SHARE = 0.5
-
-TIME_SHARE = 0.3
-"""Of the pipeline's time, for the progress that is shown."""
 
 
 class RejectNearHeldOut(beam.PTransform):
@@ -48,7 +45,7 @@ class RejectNearHeldOut(beam.PTransform):
             | "found" >> beam.CombineGlobally(Union())
         )
         judged = held_out | "judge" >> beam.FlatMap(judge, _single(found))
-        return judged | SeparateRejects()
+        return judged | SeparateOutputs()
 
 
 def _single(combined: PValue) -> AsSingleton:
@@ -63,8 +60,10 @@ def document_shingles(document: Document) -> np.ndarray:
 
 def shared_shingles(document: Document, wanted: np.ndarray, channel: str = "") -> np.ndarray:
     """Those of the sorted hashes `wanted` that a document has: uint64 [n]."""
+    if not len(wanted):
+        return wanted
     shingles = document_shingles(document)
-    advance(channel, TIME_SHARE * sum(len(file.text) for file in document.files))
+    advance(channel, sum(len(file.text.encode()) for file in document.files))
     return shingles[contained(shingles, wanted)]
 
 

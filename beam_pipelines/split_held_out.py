@@ -1,37 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which repositories are held out: whole ones, because files of one project resemble each other."""
 
-from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from beam_pipelines.read_repositories import SourceError
+from beam_pipelines.sources.source import Source, SourceError, Unit
 from coder.data.records import stable_hash
 
 HELD_OUT_INSTALLED = Path(__file__).resolve().parent / "held_out_installed.txt"
 
-# Of repositories outside the committed list.
-HELD_OUT_SHARE = 0.1
+# Of repositories outside the committed list; less of a large source, since every worker has the
+# shingles of all held-out documents in memory.
+HELD_OUT_SHARE, HELD_OUT_BYTES = 0.1, 64 * 2**20
 
-Split = Literal["train", "held_out"]
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Tells the held-out repositories: a committed list, or else a share drawn by name."""
+
+    seed: int
+    share: float = HELD_OUT_SHARE
+    listed: frozenset[str] | None = None
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a repository is held out."""
+        if self.listed is not None:
+            return name in self.listed
+        return stable_hash(self.seed, "held_out", name) < self.share * 2**64
 
 
-def held_out_names(source: str, names: Collection[str], seed: int) -> frozenset[str]:
-    """The held-out ones: a committed list for `installed`, drawn by name elsewhere.
+def held_out_of(spelling: str, source: Source, seed: int, size: int) -> HeldOut:
+    """The committed list for `--source installed`, a draw for any other.
+
+    Args:
+        spelling: of the source.
+        source: the same.
+        seed: of the draw.
+        size: bytes of the source.
 
     Raises:
         SourceError: the committed list names a repository that the source does not have.
     """
-    if source != "installed":
-        return frozenset(name for name in names if _drawn(seed, name))
+    if spelling != "installed":
+        return HeldOut(seed, min(HELD_OUT_SHARE, HELD_OUT_BYTES / max(1, size)))
     listed = read_names(HELD_OUT_INSTALLED)
-    strangers = sorted(listed.difference(names))
-    if strangers:
+    names = {unit.name for unit in source.units() if isinstance(unit, Unit)}
+    if strangers := sorted(listed - names):
         raise SourceError(
             f"{HELD_OUT_INSTALLED.name} names what requirements.txt does not lock: "
             f"{', '.join(strangers)}"
         )
-    return listed
+    return HeldOut(seed, listed=listed)
 
 
 def read_names(path: Path) -> frozenset[str]:
@@ -40,7 +59,3 @@ def read_names(path: Path) -> frozenset[str]:
         line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()
     )
     return frozenset(line for line in lines if line)
-
-
-def _drawn(seed: int, name: str) -> bool:
-    return stable_hash(seed, "held_out", name) < HELD_OUT_SHARE * 2**64

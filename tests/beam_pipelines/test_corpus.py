@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 
-from beam_pipelines import corpus, manifest, read_repositories
+from beam_pipelines import corpus, manifest
 from beam_pipelines.corpus import CorpusOptions, main, run
-from beam_pipelines.split_held_out import held_out_names
+from beam_pipelines.read_repositories import survey
+from beam_pipelines.sources import source as sources
+from beam_pipelines.sources.folder import LocalFolder
+from beam_pipelines.sources.kinds import source_of
+from beam_pipelines.split_held_out import HeldOut
 from coder.data.records import Document
 from coder.data.tfrecord import read_shard
 
 NAMES = [f"repository{number}" for number in range(100)]
-HELD_OUT = sorted(held_out_names("folder:", NAMES, 0))
+HELD_OUT = [name for name in NAMES if name in HeldOut(0)]
 TRAIN = sorted(set(NAMES).difference(HELD_OUT))
 
 LONG = "".join(
@@ -76,6 +80,7 @@ def hostile(folder: Path) -> None:
     write(bad / "long_line.py", "x = '" + "a" * 2000 + "'\n")
     write(bad / "nested.py", "import fine\nx = " + "(" * 50_000 + "1" + ")" * 50_000 + "\n")
     write(bad / "deep.py", "import fine\nx = " + "not \\\n" * 9_000 + "1\n")
+    write(bad / "open.py", "import fine\nx = '''a text without an end\n")
     write(bad / "digits.py", "1234567890\n" * 20)
     write(bad / "new\nline.py", "x = 1\n")
     write(bad / "third_party/copy.py", LONG)
@@ -100,13 +105,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def options(source: Path, tmp_path_factory: pytest.TempPathFactory) -> CorpusOptions:
     output = tmp_path_factory.mktemp("corpus") / "new" / "folder"
-    return CorpusOptions(output=output, source=f"folder:{source}", shards=2)
+    return CorpusOptions(output=str(output), source=f"folder:{source}", shards=2)
 
 
 @pytest.fixture(scope="module")
 def built(options: CorpusOptions) -> Path:
     assert run(options) == 0
-    return options.output
+    return Path(options.output)
 
 
 def test_every_bad_input_is_a_counted_reject(built: Path) -> None:
@@ -130,9 +135,10 @@ def test_every_bad_input_is_a_counted_reject(built: Path) -> None:
     assert "fine.py" in kept
 
 
-def test_a_file_that_the_parser_gives_up_is_kept_and_counted(built: Path) -> None:
-    alone = [d.files for d in documents(built) if d.id == f"{TRAIN[0]}#deep.py"]
-    assert [file.path for file in alone[0]] == ["deep.py"]
+def test_a_file_whose_imports_cannot_be_read_is_kept_and_counted(built: Path) -> None:
+    files = {d.id: [file.path for file in d.files] for d in documents(built)}
+    assert files[f"{TRAIN[0]}#open.py"] == ["open.py"]
+    assert files[f"{TRAIN[0]}#deep.py"] == ["fine.py", "deep.py"]
     assert read_manifest(built)["unparsed"] == 1
 
 
@@ -194,11 +200,12 @@ def test_whole_repositories_are_held_out_but_for_near_copies(built: Path) -> Non
 def test_bytes_do_not_depend_on_batches_or_arrival(
     built: Path, options: CorpusOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_repositories, "BATCH_FILES", 1)
-    monkeypatch.setattr(
-        corpus, "batches", lambda repo: reversed(list(read_repositories.batches(repo)))
-    )
-    assert run(replace(options, output=tmp_path / "again")) == 0
+    found = survey(source_of(options.source))
+    monkeypatch.setattr(sources, "BATCH_FILES", 1)
+    units = LocalFolder.units
+    monkeypatch.setattr(LocalFolder, "units", lambda self: reversed(list(units(self))))
+    monkeypatch.setattr(corpus, "survey", lambda _: found)
+    assert run(replace(options, output=str(tmp_path / "again"))) == 0
     assert contents(tmp_path / "again") == contents(built)
 
 
@@ -206,7 +213,7 @@ def test_bytes_do_not_depend_on_batches_or_arrival(
 def test_bytes_do_not_depend_on_the_number_of_processes(
     built: Path, options: CorpusOptions, tmp_path: Path
 ) -> None:
-    assert run(replace(options, output=tmp_path / "again", workers=2)) == 0
+    assert run(replace(options, output=str(tmp_path / "again"), workers=2)) == 0
     assert contents(tmp_path / "again") == contents(built)
 
 
@@ -214,7 +221,7 @@ def test_bytes_do_not_depend_on_the_number_of_processes(
 def test_orders_change_only_the_order(
     order: Any, built: Path, options: CorpusOptions, tmp_path: Path
 ) -> None:
-    assert run(replace(options, output=tmp_path / order, order=order)) == 0
+    assert run(replace(options, output=str(tmp_path / order), order=order)) == 0
     ours, theirs = documents(built), documents(tmp_path / order)
     assert {(d.id, frozenset(d.files)) for d in ours} == {
         (d.id, frozenset(d.files)) for d in theirs
@@ -237,6 +244,16 @@ def test_a_finished_corpus_is_left_alone(
     assert contents(built) == before
 
 
+def test_a_run_that_was_cut_after_its_manifest_gets_its_report(
+    built: Path, options: CorpusOptions
+) -> None:
+    before = contents(built)
+    (built / "corpus_report.md").unlink()
+    write(built / "stages/settings.json", "{}")
+    assert run(options) == 0
+    assert contents(built) == before
+
+
 def test_a_damaged_or_cut_corpus_is_written_again(
     built: Path, options: CorpusOptions, tmp_path: Path
 ) -> None:
@@ -249,7 +266,7 @@ def test_a_damaged_or_cut_corpus_is_written_again(
     write(output / "train-00007-of-00009.tfrecord", "of a run with other options, cut")
     write(output / "rejects-00000-of-00002.jsonl.0badc0de.partial", "cut")
     write(output / "notes.txt", "mine")
-    assert run(replace(options, output=output)) == 0
+    assert run(replace(options, output=str(output))) == 0
     after = contents(output)
     assert after.pop("notes.txt") == b"mine"
     assert after == contents(built)
@@ -259,7 +276,7 @@ def test_nothing_to_keep_is_an_error_with_the_reasons(tmp_path: Path, capsys: An
     write(tmp_path / "source/binaries/a.so", b"\0")
     write(tmp_path / "source/binaries/b.py", b"\0")
     chosen = CorpusOptions(
-        output=tmp_path / "out", source=f"folder:{tmp_path / 'source'}", shards=1
+        output=str(tmp_path / "out"), source=f"folder:{tmp_path / 'source'}", shards=1
     )
     assert run(chosen) == 1
     assert "none of 2 files" in capsys.readouterr().err
@@ -275,25 +292,29 @@ def test_nothing_to_keep_is_an_error_with_the_reasons(tmp_path: Path, capsys: An
     [
         (["--source", "folder:{}/nowhere", "--output", "{}/out"], "No such file or directory"),
         (["--source", "folder:{}/empty", "--output", "{}/out"], "no child folder"),
-        (["--source", "instaled", "--output", "{}/out"], "use installed, or folder:DIR"),
+        (["--source", "instaled", "--output", "{}/out"], "use installed, folder:DIR"),
         (
-            ["--source", "folder:{}", "--output", "{}/file/out"],
+            ["--source", "folder:{}/source", "--output", "{}/file/out"],
             "cannot be written: Not a directory",
         ),
-        (["--source", "folder:{}", "--output", "{}/file"], "cannot be written: Not a directory"),
-        (["--source", "folder:{}", "--output", "{}/out", "--ordr", "path"], "--order"),
-        (["--source", "folder:{}", "--output", "{}/out", "--order", "tree"], "tree"),
+        (["--source", "folder:{}/source", "--output", "{}/file"], "cannot be written: File exists"),
+        (["--source", "folder:{}/source", "--output", "{}/out", "--ordr", "path"], "--order"),
+        (["--source", "folder:{}/source", "--output", "{}/out", "--order", "tree"], "tree"),
         (
-            ["--source", "folder:{}", "--output", "{}/out", "--shards", "0"],
-            "--shards 0: at least 1",
+            ["--source", "folder:{}/source", "--output", "{}/out", "--shards", "-1"],
+            "--shards -1: at least 0",
         ),
-        (["--source", "folder:{}"], "--output"),
+        (["--source", "folder:{}/source"], "--output"),
+        (["--source", "folder:{}", "--output", "{}/out"], "lies in the source"),
+        (["--source", "installed", "--output", "nowhere://{}/out"], "cannot be reached"),
+        (["--output", "{}/out", "--rules.max-line", "-1"], "--rules.max-line -1: at least 0"),
+        (["--output", "{}/out", "--rules.min-alphabetic", "nan"], "--rules.min-alphabetic nan"),
         (
-            ["--source", "folder:{}", "--output", "{}/out", "--", "--direct_num_worker=2"],
+            ["--source", "folder:{}/source", "--output", "{}/out", "--", "--direct_num_worker=2"],
             "unknown Beam option --direct_num_worker=2; nearest: --direct_num_workers",
         ),
         (
-            ["--source", "folder:{}", "--output", "{}/out", "--", "--runner=PrismRunner"],
+            ["--source", "folder:{}/source", "--output", "{}/out", "--", "--runner=PrismRunner"],
             "leave it out",
         ),
     ],
@@ -302,6 +323,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     arguments: list[str], message: str, tmp_path: Path, capsys: Any
 ) -> None:
     (tmp_path / "empty").mkdir()
+    write(tmp_path / "source/project/a.py", "x = 1\n")
     write(tmp_path / "file", "in the way")
     with pytest.raises(SystemExit) as error:
         main([argument.format(tmp_path) for argument in arguments])

@@ -13,19 +13,18 @@ import pytest
 from beam_pipelines import corpus_summary, local_workers, manifest, progress
 from beam_pipelines.filter_files import KeptFile, content_digest
 from beam_pipelines.options import OptionError, beam_options
-from beam_pipelines.order_dependencies import read_again
-from beam_pipelines.read_repositories import (
-    REQUIREMENTS,
-    FileReference,
-    Repository,
-    RepositoryInfo,
-    SourceError,
-    list_installed,
+from beam_pipelines.order_dependencies import ReadFile, read_again
+from beam_pipelines.sources.folder import LocalFolder
+from beam_pipelines.sources.installed import InstalledSource
+from beam_pipelines.sources.source import RepositoryInfo, SourceError, Unit
+from beam_pipelines.split_held_out import (
+    HELD_OUT_BYTES,
+    HELD_OUT_INSTALLED,
+    HeldOut,
+    held_out_of,
+    read_names,
 )
-from beam_pipelines.split_held_out import HELD_OUT_INSTALLED, held_out_names, read_names
-from coder.data.records import Reject
-
-INFO = RepositoryInfo("repo", "1", "MIT", "/nowhere")
+from beam_pipelines.stages import StageResult
 
 
 def shard(path: str, **counts: int) -> dict[str, Any]:
@@ -34,60 +33,82 @@ def shard(path: str, **counts: int) -> dict[str, Any]:
 
 
 def test_a_lost_file_fails_the_run() -> None:
-    repository = Repository(INFO, (FileReference("a.py", 1), FileReference("b.py", 1)))
     shards = [
         shard("train-00000-of-00001.tfrecord", files=1, documents=1, bytes__Python=7),
         shard("rejects-00000-of-00001.jsonl", rejected__empty=1),
     ]
-    made = corpus_summary.assemble({"seed": 0}, [repository], shards, unparsed=0)
+    read = {"read": 2, "repositories": 1}
+
+    def assembled(*written: dict[str, Any]) -> dict[str, Any]:
+        return corpus_summary.assemble({"seed": 0}, [StageResult([*written], read)])
+
+    made = assembled(*shards)
     assert made["files"] == {"read": 2, "kept": 1, "rejected": {"empty": 1}}
     assert made["by_split"]["held_out"]["documents"] == 0
     with pytest.raises(
         manifest.LostFilesError, match="2 files were read, but 1 kept and 0 rejected"
     ):
-        corpus_summary.assemble({"seed": 0}, [repository], shards[:1], unparsed=0)
+        assembled(shards[0])
     with pytest.raises(manifest.LostFilesError, match="2 kept and 1 rejected"):
-        corpus_summary.assemble({"seed": 0}, [repository], [*shards, shards[0]], 0)
+        assembled(*shards, shards[0])
 
 
 def test_a_manifest_that_is_no_json_is_explained(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(manifest.OutputError, match="cannot be read"):
-        manifest.prepare(tmp_path, {})
+        manifest.prepare(str(tmp_path), {})
 
 
 def test_a_file_that_changes_between_its_two_readings_is_a_reject(tmp_path: Path) -> None:
     info = RepositoryInfo("repo", "", "", str(tmp_path))
-    (tmp_path / "a.py").write_bytes(b"\xef\xbb\xbfx = 1\n")
-    file = KeptFile(info, "a.py", "Python", content_digest(b"\xef\xbb\xbfx = 1\n"))
-    again = read_again(file)
-    assert not isinstance(again, Reject)
-    assert again.text == "x = 1\n"
-    (tmp_path / "a.py").write_bytes(b"x = 2\n")
-    assert getattr(read_again(file), "reason", None) == "changed"
+    content = b"\xef\xbb\xbfx = 1\n"
+    (tmp_path / "a.py").write_bytes(content)
+    file = KeptFile(info, "a.py", "Python", len(content), content_digest(content))
+    source = LocalFolder(str(tmp_path))
+    assert [*read_again([file], source)] == [
+        ReadFile(info, "a.py", "Python", "x = 1\n", len(content))
+    ]
+    for changed in (b"x = 2\n", content + b"more"):
+        (tmp_path / "a.py").write_bytes(changed)
+        assert [getattr(read, "reason", None) for read in read_again([file], source)] == ["changed"]
     (tmp_path / "a.py").unlink()
-    assert getattr(read_again(file), "reason", None) == "unreadable"
+    assert [getattr(read, "reason", None) for read in read_again([file], source)] == ["changed"]
 
 
 def test_the_committed_list_fits_the_lock() -> None:
+    source = InstalledSource()
     sizes = {
-        repository.info.name: sum(file.size for file in repository.files if file.path[-3:] == ".py")
-        for repository in list_installed(REQUIREMENTS)
+        unit.name: sum(state.size for state in source.state(unit) if state.path[-3:] == ".py")
+        for unit in source.units()
+        if isinstance(unit, Unit)
     }
-    held_out = held_out_names("installed", sizes, seed=0)
-    assert held_out == read_names(HELD_OUT_INSTALLED) == held_out_names("installed", sizes, seed=1)
-    assert 0.08 < sum(sizes[name] for name in held_out) / sum(sizes.values()) < 0.15
-    with pytest.raises(SourceError, match="does not lock: click"):
-        held_out_names("installed", held_out - {"click"}, seed=0)
+    held_out = held_out_of("installed", source, seed=0, size=0)
+    listed = held_out.listed or ()
+    assert listed == read_names(HELD_OUT_INSTALLED)
+    assert 0.08 < sum(sizes[name] for name in listed) / sum(sizes.values()) < 0.15
+
+
+def test_a_list_that_names_a_stranger_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("packaging\n")
+    with pytest.raises(SourceError, match="does not lock: .*click"):
+        held_out_of("installed", InstalledSource(tmp_path / "requirements.txt"), 0, 0)
 
 
 def test_repositories_elsewhere_are_drawn_by_name() -> None:
     names = [f"repository {number}" for number in range(2000)]
-    drawn = held_out_names("folder:x", names, seed=3)
+    drawn = {name for name in names if name in HeldOut(3)}
     assert 140 < len(drawn) < 260
-    assert drawn == held_out_names("folder:y", names[::-1], seed=3)
-    assert drawn != held_out_names("folder:x", names, seed=4)
-    assert held_out_names("folder:x", names[:50], seed=3) == drawn.intersection(names[:50])
+    assert drawn == {name for name in names[::-1] if name in HeldOut(3)}
+    assert drawn != {name for name in names if name in HeldOut(4)}
+
+
+def test_less_of_a_large_source_is_held_out() -> None:
+    source = LocalFolder("/nowhere")
+    names = [f"repository {number}" for number in range(2000)]
+    small, large = (held_out_of("folder:x", source, 0, size) for size in (1 << 20, 1 << 34))
+    assert large.share * (1 << 34) == HELD_OUT_BYTES
+    few = {name for name in names if name in large}
+    assert few < {name for name in names if name in small}
 
 
 def test_beam_options_are_checked_and_the_runner_is_named() -> None:
