@@ -1,89 +1,143 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares the import graphs of installed packages with grimp's: `make oracle NAME=imports`.
+"""Our dependency graphs beside those of other tools, on real projects: `make oracle NAME=imports`.
 
-Prints `oracle imports/python/<package> precision=<p> recall=<r>` for each package and writes the
-same to benchmarks/results/oracle_imports.json. Only modules that grimp knows are compared: it
-leaves out stubs, and folders without `__init__.py`. A module's import of itself, which orders
-nothing, is left out too. Grimp runs in .venv-oracle.
+    make oracle NAME=imports                       every family whose tools are on this machine
+    make oracle NAME=imports ARGS="python c"       these families
+    python -m benchmarks.oracle_imports --table    the results as a table, into docs/dependencies.md
+
+Prints `oracle imports/<language>/<project> precision=<p> recall=<r>` for each project, whose files
+are fetched by name, and the first edges that only one side has; keeps the figures in
+benchmarks/results/oracle_imports.json. Exit status: 0 all bars are met, 1 some are not or a family
+could not be compared, 2 there is no such family.
 """
 
+import importlib
 import json
+import shutil
 import subprocess
 import sys
-import sysconfig
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from coder.config import write_json
-from coder.data.dependencies import resolve
 
-PACKAGES = ("apache_beam", "flax", "hypothesis", "jax", "matplotlib", "numpy", "pip", "scipy")
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "oracle_imports.json"
+DOCUMENT = ROOT / "docs" / "dependencies.md"
+BEGIN, END = "<!-- oracle_imports: written by --table -->\n", "<!-- /oracle_imports -->\n"
 
-_GRIMP = """
-import grimp, json, sys
-sys.path.append(sys.argv[1])
-graph = grimp.build_graph(sys.argv[2], cache_dir=None)
-imported_by = graph.find_modules_directly_imported_by
-print(json.dumps({module: sorted(imported_by(module) - {module}) for module in graph.modules}))
-"""
+SHOWN = 5
+"""Edges of either side alone that are printed."""
 
 
-def main(packages: list[str]) -> None:
-    """Compares each package; those that are not installed, or that grimp cannot read, are named."""
-    site = Path(sysconfig.get_paths()["purelib"])
-    rows = {}
-    for package in packages:
-        theirs = grimp_edges(site, package)
-        if theirs is None:
-            print(f"oracle imports/python/{package} skipped: not a package that grimp can read")
-            continue
-        ours = own_edges(site, package, theirs)
-        expected = {(path, needed) for path, found in theirs.items() for needed in found}
-        both = len(ours & expected)
-        row = {"precision": both / max(1, len(ours)), "recall": both / max(1, len(expected))}
-        rows[package] = row | {"edges": len(expected)}
-        shown = " ".join(f"{name}={value:.4f}" for name, value in row.items())
-        print(f"oracle imports/python/{package} {shown}", flush=True)
-        for kind, pairs in (("only ours", ours - expected), ("only grimp", expected - ours)):
-            for path, needed in sorted(pairs)[:3]:
-                print(f"  {kind}: {path} -> {needed}")
-    write_json(RESULT, rows)
+@dataclass(frozen=True)
+class Family:
+    """Languages that one resolver reads; `benchmarks/oracle_imports_<name>.py` has the projects."""
+
+    tools: tuple[str, ...]
+    """Programs that have to be on the PATH."""
+    bar: float
+    """Least precision and recall."""
+    oracle: str
+    """What we compare with, for the table."""
 
 
-def grimp_edges(site: Path, package: str) -> dict[str, set[str]] | None:
-    """File to imported files of a package, by grimp; paths relative to `site`."""
-    python = ROOT / ".venv-oracle" / "bin" / "python"
-    command = [python, "-c", _GRIMP, site, package]
-    run = subprocess.run(command, capture_output=True, text=True)
-    if run.returncode != 0:
-        print(run.stderr.strip().rpartition("\n")[2], file=sys.stderr)
-        return None
-    edges: dict[str, list[str]] = json.loads(run.stdout)
-    path_of = {module: module_path(site, module) for module in edges}
-    return {path_of[module]: {path_of[name] for name in names} for module, names in edges.items()}
+FAMILIES = {
+    "python": Family((), 0.99, "grimp"),
+    "c": Family(("gcc",), 0.98, "gcc -E"),
+    "java": Family(("javac",), 0.97, "javac"),
+    "javascript": Family(("node", "npm"), 0.97, "dependency-cruiser"),
+}
 
 
-def module_path(site: Path, module: str) -> str:
-    """The file of a module, relative to `site`."""
-    stem = module.replace(".", "/")
-    return f"{stem}/__init__.py" if (site / stem / "__init__.py").exists() else f"{stem}.py"
+def main(arguments: list[str]) -> int:
+    """The command line; returns the exit status."""
+    if arguments == ["--table"]:
+        write_table()
+        return 0
+    if unknown := [name for name in arguments if name not in FAMILIES]:
+        print(f"no family {unknown[0]}: choose from {' '.join(FAMILIES)}", file=sys.stderr)
+        return 2
+    results: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    good = True
+    for name in arguments or FAMILIES:
+        found = compare(name)
+        good = good and bool(found) and all(meets_bar(*item) for item in found.items())
+        if found:
+            others = {case: row for case, row in results.items() if row["family"] != name}
+            results = others | found
+            write_json(RESULT, dict(sorted(results.items())))
+    return 0 if good else 1
 
 
-def own_edges(site: Path, package: str, known: dict[str, set[str]]) -> set[tuple[str, str]]:
-    """The edges that we find in a package between the files that grimp knows."""
-    files = {
-        str(path.relative_to(site)): path.read_text(encoding="utf-8", errors="replace")
-        for path in (site / package).rglob("*.py")
-    }
-    edges = resolve(files).edges
-    return {
-        (path, needed)
-        for path, found in edges.items()
-        for needed in found
-        if path in known and needed in known
-    }
+def compare(name: str) -> dict[str, dict[str, Any]]:
+    """The figures of each project of a family; none, and a line why, if they cannot be had."""
+    family = FAMILIES[name]
+    if missing := [tool for tool in family.tools if not shutil.which(tool)]:
+        print(f"oracle imports/{name} skipped: needs {' and '.join(missing)} on the PATH")
+        return {}
+    found = {}
+    try:
+        for case, ours, theirs in importlib.import_module(
+            f"benchmarks.oracle_imports_{name}"
+        ).rows():
+            found[case] = {
+                "family": name,
+                "precision": len(ours & theirs) / max(1, len(ours)),
+                "recall": len(ours & theirs) / max(1, len(theirs)),
+                "edges": len(theirs),
+            }
+            show(case, found[case], ours - theirs, theirs - ours)
+    except subprocess.CalledProcessError as error:
+        print(f"oracle imports/{name} stopped: {error}", file=sys.stderr)
+        return {}
+    return found
+
+
+def bar_of(case: str, row: dict[str, Any]) -> float | None:
+    """What is asked of a project's figures; None of a second tool, `<project>/<tool>`."""
+    return None if case.count("/") > 1 else FAMILIES[row["family"]].bar
+
+
+def meets_bar(case: str, row: dict[str, Any]) -> bool:
+    """Whether a project's figures are as good as asked of its family."""
+    return min(row["precision"], row["recall"]) >= (bar_of(case, row) or 0)
+
+
+def show(
+    case: str, row: dict[str, Any], only_ours: set[tuple[str, str]], only_theirs: set[Any]
+) -> None:
+    """The line of a project, and where the two sides differ."""
+    figures = f"precision={row['precision']:.4f} recall={row['recall']:.4f} edges={row['edges']}"
+    below = "" if meets_bar(case, row) else f" below the bar of {bar_of(case, row)}"
+    print(f"oracle imports/{case} {figures}{below}", flush=True)
+    for kind, pairs in (("ours", only_ours), ("theirs", only_theirs)):
+        for path, needed in sorted(pairs)[:SHOWN]:
+            print(f"  only {kind}: {path} -> {needed}")
+        if len(pairs) > SHOWN:
+            print(f"  only {kind}: and {len(pairs) - SHOWN} more")
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """The results in Markdown."""
+    lines = ["| project | beside | edges | precision | recall | bar |", "|---|---|---|---|---|---|"]
+    for case, row in results.items():
+        family = FAMILIES[row["family"]]
+        tool = case.split("/")[2] if case.count("/") > 1 else family.oracle
+        figures = f"{row['precision']:.4f} | {row['recall']:.4f} | {bar_of(case, row) or '–'}"
+        lines.append(f"| {case} | {tool} | {row['edges']:,} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_table() -> None:
+    """Puts the table of the last results between its marks in the document."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    made = table(json.loads(RESULT.read_text()))
+    DOCUMENT.write_text(before + BEGIN + made + END + after, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(PACKAGES))
+    sys.exit(main(sys.argv[1:]))

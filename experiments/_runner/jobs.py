@@ -22,6 +22,9 @@ from experiments.experiment import Experiment, JobKind, Scale, UsageError
 
 CORPUS_SEED = 0
 """Draws the corpus; runs of all seeds share one corpus, tokenizer and held-out set."""
+CORPUS_LANGUAGES = "core"
+"""Python above all, and what stands beside it: a tokenizer of a few thousand tokens has no room for
+the 87 languages of the paper."""
 
 
 def _nothing() -> None:
@@ -90,6 +93,7 @@ class Plan:
         lock = Path("requirements.txt") if self.scale.source == "installed" else None
         made_from = {
             "source": self.scale.source,
+            "languages": CORPUS_LANGUAGES,
             "order": "dependency",
             "seed": CORPUS_SEED,
             "lock": lock.read_text(encoding="utf-8") if lock else "",
@@ -178,6 +182,7 @@ def _corpus_job(plan: Plan) -> Job:
     options = {
         "source": corpus_source(plan.scale.source),
         "output": plan.corpus,
+        "languages": CORPUS_LANGUAGES,
         "order": "dependency",
         "seed": CORPUS_SEED,
         "workers": plan.workers,
