@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds for every test: which are skipped by default, and what JAX may use."""
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -28,3 +30,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for name, reason in SKIPPED_BY_DEFAULT.items():
             if item.get_closest_marker(name) and name not in config.option.markexpr:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Commands configure logging as they start: what a test calls is not to decide for others."""
+    loggers = [logging.getLogger(name) for name in (None, "coder", "beam_pipelines")]
+    levels, handlers = [logger.level for logger in loggers], loggers[0].handlers[:]
+    yield
+    loggers[0].handlers[:] = [one for one in loggers[0].handlers if one in handlers]
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

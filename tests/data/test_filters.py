@@ -5,6 +5,7 @@
 """
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ pieces = st.sampled_from(
 
 @given(st.lists(pieces, max_size=30).map("".join), st.integers(0, 130))
 def test_pages_of_html_get_the_slow_verdict(page: str, visible: int):
-    closed = page.count("<!--") == page.count("-->") and "<<" not in page
+    closed = "<!--" not in re.sub("(?s)<!--.*?-->", "", page) and "<<" not in page
     if not closed or page.count("<script>") or page.count("<style>") or "</s" in page:
         page = "<p>"  # what broken markup hides is a matter of the parser
     page = page.replace("<text", "text").replace("<é", "é")
