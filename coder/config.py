@@ -21,8 +21,81 @@ Granularity = Literal["document", "file", "window"]
 
 
 @dataclass(frozen=True)
+class RopeScaling:
+    """How RoPE's angles reach beyond the positions that a model was first trained on."""
+
+    kind: Literal["none", "linear", "yarn"] = "none"
+    """v1 divides positions (linear); V2 interpolates by frequency (YaRN, section 3)."""
+    factor: float = 1.0
+    """How many times longer the context becomes."""
+    original_positions: int = 4096
+    """kind=yarn: positions before the extension."""
+    beta_fast: float = 32.0
+    """kind=yarn: turns within the original positions above which an angle stays as it was."""
+    beta_slow: float = 1.0
+    """kind=yarn: turns below which an angle is wholly interpolated."""
+    mscale: float = 0.0
+    """kind=yarn: coefficient of the temperature's logarithm in the rotation; 0: YaRN's own 1."""
+    mscale_all_dim: float = 0.0
+    """kind=yarn: the same for all dimensions of a score: with MLA in the scale of the softmax."""
+
+
+@dataclass(frozen=True)
+class MlaConfig:
+    """Multi-head latent attention (DeepSeek-V2, section 2.1); without it heads are ordinary."""
+
+    kv_lora_rank: int = 0
+    """Width of the latent from which keys and values are made; 0: no MLA."""
+    q_lora_rank: int = 0
+    """Width of the latent from which queries are made; 0: from the residual stream at once."""
+    qk_nope_head_dim: int = 128
+    """Width of a query and key head that is not rotated."""
+    qk_rope_head_dim: int = 64
+    """Width of a query head, and of the one key of all heads, that is rotated."""
+    v_head_dim: int = 128
+    """Width of a value head."""
+
+
+@dataclass(frozen=True)
+class MoeConfig:
+    """DeepSeekMoE (DeepSeek-V2, section 2.2); without it every layer has one SwiGLU."""
+
+    num_experts: int = 0
+    """Routed experts of a layer; 0: no MoE."""
+    num_shared_experts: int = 2
+    """Experts that see every token, as one SwiGLU of their summed width."""
+    experts_per_token: int = 6
+    """Routed experts that see a token."""
+    d_expert: int = 1408
+    """Inner width of an expert."""
+    first_dense_layers: int = 1
+    """Layers before the first with experts."""
+    routing: Literal["greedy", "group_limited_greedy"] = "greedy"
+    """The likeliest experts, or the likeliest among those of a few groups."""
+    num_groups: int = 1
+    """Groups of experts, which V2 trained on a device each (D); divides num_experts."""
+    groups_per_token: int = 1
+    """routing=group_limited_greedy: groups whose experts may see a token (M)."""
+    normalise_weights: bool = False
+    """Divide the chosen experts' weights by their sum; V2 does not."""
+    routed_scaling_factor: float = 1.0
+    """Factor of the weights where they are not normalised; 16 in the 236B model."""
+    expert_balance: float = 0.001
+    """Factor of the expert-level balance loss (alpha 1, equation 23)."""
+    device_balance: float = 0.0
+    """Factor of the device-level balance loss (alpha 2, equation 26)."""
+    communication_balance: float = 0.0
+    """Factor of the communication balance loss (alpha 3, equation 29)."""
+    capacity_factor: float = 0.0
+    """In training, tokens a group of experts takes, as a multiple of its even share; the least
+    liked are dropped (section 2.2.4); 0: none is."""
+    exempt_share: float = 0.1
+    """Share of the sequences whose tokens are never dropped."""
+
+
+@dataclass(frozen=True)
 class ModelConfig:
-    """The dense decoder of DeepSeek-Coder v1 (paper, table 2): RMSNorm, RoPE, GQA, SwiGLU."""
+    """A decoder: RMSNorm, RoPE, GQA or MLA, SwiGLU or DeepSeekMoE (v1, table 2; V2, section 2)."""
 
     vocab_size: int = 2048
     """Rows of the token table; at least the tokenizer's size."""
@@ -40,6 +113,14 @@ class ModelConfig:
     """Inner width of SwiGLU."""
     rope_theta: float = 100_000.0
     """RoPE base; v1 uses 100,000."""
+    rope_scaling: RopeScaling = field(default_factory=RopeScaling)
+    """Extension of the context."""
+    mla: MlaConfig = field(default_factory=MlaConfig)
+    """Latent attention in place of num_kv_heads and head_dim."""
+    moe: MoeConfig = field(default_factory=MoeConfig)
+    """Experts in place of d_ff, from the first layer that has them on."""
+    max_positions: int = 0
+    """Longest text the model is meant to read; 0: the sequence length it is trained on."""
     rms_norm_eps: float = 1e-6
     """Added to the mean square before its root."""
     init_std: float = 0.02

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from coder.model.cache import Cache, prefill, step
+from coder.model.cache import Cache, prefill, step, with_capacity
 from coder.model.transformer import Decoder
 
 SHORTEST = 16
@@ -44,16 +44,16 @@ def greedy(
     _check_prompts(prompts, model.config.vocab_size)
     length = _bucket(max(map(len, prompts)), SHORTEST)
     tokens_BT = np.zeros((_bucket(len(prompts), 1), length), np.int32)
-    padding_B = np.zeros(len(tokens_BT), np.int32)
+    prompt_lengths_B = np.ones(len(tokens_BT), np.int32)
     for row, prompt in enumerate(prompts):
-        padding_B[row] = length - len(prompt)
-        tokens_BT[row, length - len(prompt) :] = prompt
+        prompt_lengths_B[row] = len(prompt)
+        tokens_BT[row, : len(prompt)] = prompt
     # The rows that only fill the batch are over before they begin.
     over_B = np.arange(len(tokens_BT)) >= len(prompts)
     answers_BT, lengths_B = _decode(
         model,
         tokens_BT,
-        padding_B,
+        prompt_lengths_B,
         over_B,
         np.array(sorted(stop_ids), np.int32),
         np.int32(max_new_tokens),
@@ -78,14 +78,15 @@ class _State(NamedTuple):
 def _decode(
     model: Decoder,
     tokens_BT: Array,
-    padding_B: Array,
+    prompt_lengths_B: Array,
     over_B: Array,
     stop_ids: Array,
     max_new_tokens: Array,
     room: int,
 ) -> tuple[Array, Array]:
     """Answers [B, room] and their lengths [B]; stops when every row has."""
-    logits_BV, cache = prefill(model, tokens_BT, padding_B, tokens_BT.shape[1] + room)
+    logits_BV, cache = prefill(model, tokens_BT, prompt_lengths_B)
+    cache = with_capacity(cache, tokens_BT.shape[1] + room)
     state = _State(
         logits_BV,
         cache,

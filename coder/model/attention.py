@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grouped-query self-attention (Ainslie et al., 2023) of a decoder layer."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
 from coder.config import ModelConfig
-from coder.model.layers import project, weight
+from coder.model.layers import project_by, weight
 from coder.model.rope import Rotation, rotate
 from coder.sharding import per_device, spec
 from kernels.attention import attention
+
+
+class Kept(NamedTuple):
+    """What later positions need of earlier ones."""
+
+    key_BKTH: Array
+    """Rotated keys."""
+    value_BKTH: Array
+    """Values."""
 
 
 class SelfAttention(nnx.Module):
@@ -26,64 +37,66 @@ class SelfAttention(nnx.Module):
         self.value_DK = weight(rngs, (d_model, keys), ("embed", "kv_heads"), std)
         self.output_QD = weight(rngs, (queries, d_model), ("heads", "embed"), std)
 
-    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Array, Array, Array]:
-        """Queries [B, N, T, H], keys and values [B, K, T, H]; queries and keys are rotated."""
-        query_BNTH = self._split(x_BTD, self.query_DQ, "heads")
-        key_BKTH = self._split(x_BTD, self.key_DK, "kv_heads")
-        value_BKTH = self._split(x_BTD, self.value_DK, "kv_heads")
-        return rotate(query_BNTH, rotation), rotate(key_BKTH, rotation), value_BKTH
+    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Array, Kept]:
+        """Queries [B, N, T, H] and what is kept of the positions; queries and keys are rotated."""
+        query_BNTH = rotate(self._split(x_BTD, "query_DQ", "heads"), rotation)
+        key_BKTH = rotate(self._split(x_BTD, "key_DK", "kv_heads"), rotation)
+        return query_BNTH, Kept(key_BKTH, self._split(x_BTD, "value_DK", "kv_heads"))
 
-    def attend(
-        self, query_BNTH: Array, key_BKTH: Array, value_BKTH: Array, segment_ids_BT: Array
-    ) -> Array:
-        """Causal attention within segments, [B, N, T, H]."""
+    def attend(self, query_BNTH: Array, kept: Kept, segment_ids_BT: Array) -> Array:
+        """Causal attention within segments, heads side by side: [B, T, Q]."""
         queries, keys = ("batch", "heads", None, None), ("batch", "kv_heads", None, None)
         compute = per_device(
             lambda q, k, v, segment_ids: attention(q, k, v, segment_ids=segment_ids),
             (queries, keys, keys, ("batch", None)),
             queries,
         )
-        return compute(query_BNTH, key_BKTH, value_BKTH, segment_ids_BT)
+        return side_by_side(compute(query_BNTH, *kept, segment_ids_BT))
 
-    def merge(self, attended_BNTH: Array) -> Array:
+    def attend_cached(self, query_BN1H: Array, kept: Kept, visible_BS: Array) -> Array:
+        """Attention of one new position over S kept ones, [B, 1, Q].
+
+        Args:
+            query_BN1H: the new position's queries.
+            kept: of all places of a cache; anything finite where a place is not visible.
+            visible_BS: whether a place holds a position of the row's text.
+        """
+        batch, num_heads, _, head_dim = query_BN1H.shape
+        num_kv_heads = kept.key_BKTH.shape[1]
+        query_BKGH = query_BN1H.reshape(batch, num_kv_heads, num_heads // num_kv_heads, head_dim)
+        scores_BKGS = jnp.einsum(
+            "BKGH,BKSH->BKGS", query_BKGH, kept.key_BKTH, preferred_element_type=jnp.float32
+        )
+        scores_BKGS = jnp.where(visible_BS[:, None, None], scores_BKGS * head_dim**-0.5, -jnp.inf)
+        weights_BKGS = jax.nn.softmax(scores_BKGS, axis=-1).astype(kept.value_BKTH.dtype)
+        attended_BKGH = jnp.einsum("BKGS,BKSH->BKGH", weights_BKGS, kept.value_BKTH)
+        return attended_BKGH.reshape(batch, 1, num_heads * head_dim)
+
+    def merge(self, attended_BTQ: Array) -> Array:
         """The output projection of all heads, [B, T, D]."""
-        batch, num_heads, length, head_dim = attended_BNTH.shape
-        attended_BTQ = jnp.reshape(
-            attended_BNTH.swapaxes(1, 2),
-            (batch, length, num_heads * head_dim),
-            out_sharding=spec("batch", None, "heads"),
-        )
-        return project(attended_BTQ, self.output_QD[...], None)
+        return project_by(self, "output_QD", attended_BTQ, None)
 
-    def _split(self, x_BTD: Array, weight_DQ: nnx.Param, axis: str) -> Array:
+    def _split(self, x_BTD: Array, name: str, axis: str) -> Array:
         """One of the input projections, by heads: [B, N, T, H]."""
-        x_BTQ = project(x_BTD, weight_DQ[...], axis)
-        batch, length, width = x_BTQ.shape
-        x_BTNH = jnp.reshape(
-            x_BTQ,
-            (batch, length, width // self.head_dim, self.head_dim),
-            out_sharding=spec("batch", None, axis, None),
-        )
-        return x_BTNH.swapaxes(1, 2)
+        return by_head(project_by(self, name, x_BTD, axis), self.head_dim, axis)
 
 
-def attend_cached(
-    query_BN1H: Array, key_BKSH: Array, value_BKSH: Array, visible_BS: Array
-) -> Array:
-    """Attention of one new position over the cached ones, [B, N, 1, H].
-
-    Args:
-        query_BN1H: the new position's queries.
-        key_BKSH: cached keys, in places that are not visible anything finite.
-        value_BKSH: cached values, likewise.
-        visible_BS: whether a place holds a position of the row's text.
-    """
-    batch, num_heads, _, head_dim = query_BN1H.shape
-    num_kv_heads = key_BKSH.shape[1]
-    query_BKGH = query_BN1H.reshape(batch, num_kv_heads, num_heads // num_kv_heads, head_dim)
-    scores_BKGS = jnp.einsum(
-        "BKGH,BKSH->BKGS", query_BKGH, key_BKSH, preferred_element_type=jnp.float32
+def by_head(x_BTQ: Array, head_dim: int, axis: str) -> Array:
+    """[B, T, N * H] as [B, N, T, H]; `axis` is the heads' logical axis."""
+    batch, length, width = x_BTQ.shape
+    x_BTNH = jnp.reshape(
+        x_BTQ,
+        (batch, length, width // head_dim, head_dim),
+        out_sharding=spec("batch", None, axis, None),
     )
-    scores_BKGS = jnp.where(visible_BS[:, None, None], scores_BKGS * head_dim**-0.5, -jnp.inf)
-    weights_BKGS = jax.nn.softmax(scores_BKGS, axis=-1).astype(value_BKSH.dtype)
-    return jnp.einsum("BKGS,BKSH->BKGH", weights_BKGS, value_BKSH).reshape(query_BN1H.shape)
+    return x_BTNH.swapaxes(1, 2)
+
+
+def side_by_side(x_BNTH: Array) -> Array:
+    """[B, N, T, H] as [B, T, N * H]."""
+    batch, num_heads, length, head_dim = x_BNTH.shape
+    return jnp.reshape(
+        x_BNTH.swapaxes(1, 2),
+        (batch, length, num_heads * head_dim),
+        out_sharding=spec("batch", None, "heads"),
+    )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decoding with cached keys and values: a prompt at once, then a position at a time.
+"""Decoding with a cache of static size: a prompt at once, then a position of every row at a time.
 
-Rows are aligned at their ends: a shorter prompt has padding before it, so that the next token of
-every row has the same place in the cache, and one slice is written for all. On one device.
+A row is a slot: its text begins at place 0 and is as long as `length_B` says, whatever the other
+rows are doing. What a place holds is the attention's own matter (`heads`, `attend_cached`): keys
+and values, or MLA's latents; in all arrays the places are the last axis but one. On one device.
 """
 
 from typing import NamedTuple
@@ -11,79 +12,107 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from coder.model.attention import attend_cached
-from coder.model.transformer import Decoder, Layer
+from coder.model.transformer import Decoder, Kept, Layer
 
 
 class Cache(NamedTuple):
     """What attention has to remember of the positions so far."""
 
-    key_LBKSH: Array
-    """Rotated keys of every layer."""
-    value_LBKSH: Array
-    """Values."""
-    padding_B: Array
-    """Places before each row's first token."""
-    length: Array
-    """Places that are filled, padding included; a scalar, the same in every row."""
+    kept: tuple[Kept, ...]
+    """By stack of layers, arrays [L, B, ..., S, width]."""
+    length_B: Array
+    """Places that are filled, int32."""
 
 
-def prefill(
-    decoder: Decoder, tokens_BT: Array, padding_B: Array, capacity: int
-) -> tuple[Array, Cache]:
-    """Reads the prompts.
+def prefill(decoder: Decoder, tokens_BT: Array, length_B: Array) -> tuple[Array, Cache]:
+    """Reads prompts.
 
     Args:
         decoder: the model.
-        tokens_BT: prompts, each at the end of its row.
-        padding_B: tokens before each prompt, which nothing will see.
-        capacity: places of the cache, T included.
+        tokens_BT: prompts, each at the beginning of its row.
+        length_B: tokens of each prompt, at least 1; what follows them is not seen.
 
     Returns:
-        Logits [B, V] of the token after each prompt, and the cache.
+        Logits [B, V] of the token after each prompt, and a cache of capacity T.
     """
-    length = tokens_BT.shape[1]
-    positions_BT = jnp.arange(length) - padding_B[:, None]
-    segment_ids_BT = (positions_BT >= 0).astype(jnp.int32)
-    rotation = decoder.rotation(positions_BT)
+    positions_T = jnp.arange(tokens_BT.shape[1])
+    segment_ids_BT = (positions_T < length_B[:, None]).astype(jnp.int32)
+    rotation = decoder.rotation(jnp.broadcast_to(positions_T, tokens_BT.shape))
 
-    def body(x_BTD: Array, layer: Layer) -> tuple[Array, tuple[Array, Array]]:
-        return layer(x_BTD, rotation, segment_ids_BT)
+    def body(x_BTD: Array, layer: Layer) -> tuple[Array, Kept]:
+        x_BTD, kept, _ = layer(x_BTD, rotation, segment_ids_BT)
+        return x_BTD, kept
 
-    x_BTD, kept = jax.lax.scan(body, decoder.embed(tokens_BT), decoder.layers)
-    room = [(0, 0)] * 3 + [(0, capacity - length), (0, 0)]
-    key_LBKSH, value_LBKSH = (jnp.pad(x_LBKTH, room) for x_LBKTH in kept)
-    logits_B1V = decoder.logits(decoder.norm(x_BTD[:, -1:]))
-    return logits_B1V[:, 0], Cache(key_LBKSH, value_LBKSH, padding_B, jnp.int32(length))
+    x_BTD, kept_by_stack = decoder.embed(tokens_BT), []
+    for stack, _ in decoder.stacks():
+        x_BTD, kept = jax.lax.scan(body, x_BTD, stack)
+        kept_by_stack.append(kept)
+    x_B1D = jnp.take_along_axis(x_BTD, length_B[:, None, None] - 1, axis=1)
+    logits_B1V = decoder.logits(decoder.norm(x_B1D))
+    return logits_B1V[:, 0], Cache(tuple(kept_by_stack), length_B)
 
 
-def step(decoder: Decoder, tokens_B: Array, cache: Cache) -> tuple[Array, Cache]:
-    """Reads one more token of every row; the cache must have room for it.
+def step(
+    decoder: Decoder, tokens_B: Array, cache: Cache, live_B: Array | None = None
+) -> tuple[Array, Cache]:
+    """Reads one more token of every live row; the cache must have room for it.
+
+    Args:
+        decoder: the model.
+        tokens_B: the token of each row.
+        cache: what was read before.
+        live_B: rows that have a token; None: all. The others stay as they are.
 
     Returns:
         Logits [B, V] of the token after it, and the cache.
     """
-    rotation = decoder.rotation((cache.length - cache.padding_B)[:, None])
-    places_S = jnp.arange(cache.key_LBKSH.shape[3])
-    visible_BS = (places_S >= cache.padding_B[:, None]) & (places_S <= cache.length)
+    live_B = jnp.ones(len(tokens_B), bool) if live_B is None else live_B
+    rotation = decoder.rotation(cache.length_B[:, None])
+    places_S = jnp.arange(capacity(cache))
+    visible_BS = places_S <= cache.length_B[:, None]
 
     def body(
-        carry: tuple[Array, Array, Array], numbered: tuple[Array, Layer]
-    ) -> tuple[tuple[Array, Array, Array], None]:
-        # The caches are carried, not scanned over, so that one position is written and not all.
-        x_B1D, key_LBKSH, value_LBKSH = carry
+        carry: tuple[Array, Kept], numbered: tuple[Array, Layer]
+    ) -> tuple[tuple[Array, Kept], None]:
+        # The cache is carried, not scanned over, so that one position is written and not all.
+        x_B1D, kept_L = carry
         number, layer = numbered
-        query_BN1H, key_BK1H, value_BK1H = layer.heads(x_B1D, rotation)
-        place = (number, 0, 0, cache.length, 0)
-        key_LBKSH = jax.lax.dynamic_update_slice(key_LBKSH, key_BK1H[None], place)
-        value_LBKSH = jax.lax.dynamic_update_slice(value_LBKSH, value_BK1H[None], place)
-        attended_BN1H = attend_cached(
-            query_BN1H, key_LBKSH[number], value_LBKSH[number], visible_BS
+        query, new = layer.heads(x_B1D, rotation)
+        kept_L = jax.tree.map(
+            lambda old, new: _written(old, new, number, cache.length_B), kept_L, new
         )
-        return (layer.finish(x_B1D, attended_BN1H), key_LBKSH, value_LBKSH), None
+        kept = jax.tree.map(lambda x_L: x_L[number], kept_L)
+        attended_B1Q = layer.attention.attend_cached(query, kept, visible_BS)
+        x_B1D, _ = layer.finish(x_B1D, attended_B1Q, live_B[:, None].astype(jnp.int32))
+        return (x_B1D, kept_L), None
 
-    start = (decoder.embed(tokens_B[:, None]), cache.key_LBKSH, cache.value_LBKSH)
-    layers = (jnp.arange(decoder.config.num_layers), decoder.layers)
-    (x_B1D, key_LBKSH, value_LBKSH), _ = jax.lax.scan(body, start, layers)
+    x_B1D, kept_by_stack = decoder.embed(tokens_B[:, None]), []
+    for (stack, count), kept in zip(decoder.stacks(), cache.kept, strict=True):
+        (x_B1D, kept), _ = jax.lax.scan(body, (x_B1D, kept), (jnp.arange(count), stack))
+        kept_by_stack.append(kept)
     logits_B1V = decoder.logits(decoder.norm(x_B1D))
-    return logits_B1V[:, 0], Cache(key_LBKSH, value_LBKSH, cache.padding_B, cache.length + 1)
+    return logits_B1V[:, 0], Cache(tuple(kept_by_stack), cache.length_B + live_B)
+
+
+def capacity(cache: Cache) -> int:
+    """Places of a row."""
+    return jax.tree.leaves(cache.kept)[0].shape[-2]
+
+
+def with_capacity(cache: Cache, places: int) -> Cache:
+    """The cache with at least as many places as before, the new ones empty."""
+
+    def grown(x: Array) -> Array:
+        room = [(0, 0)] * (x.ndim - 2) + [(0, places - x.shape[-2]), (0, 0)]
+        return jnp.pad(x, room)
+
+    return Cache(jax.tree.map(grown, cache.kept), cache.length_B)
+
+
+def _written(kept_LBS: Array, new_B1: Array, number: Array, place_B: Array) -> Array:
+    """`kept_LBS` with a layer's new position of each row at the row's place."""
+    for row in range(new_B1.shape[0]):
+        start: list[Array | int] = [0] * kept_LBS.ndim
+        start[0], start[1], start[-2] = number, row, place_B[row]
+        kept_LBS = jax.lax.dynamic_update_slice(kept_LBS, new_B1[None, row : row + 1], start)
+    return kept_LBS

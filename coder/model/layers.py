@@ -27,10 +27,10 @@ def weight(
 class RmsNorm(nnx.Module):
     """x / root mean square(x) * scale (Zhang and Sennrich, 2019)."""
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, width: int, epsilon: float):
         """Begins with a scale of 1."""
-        self.scale_D = nnx.Param(jnp.ones(config.d_model, out_sharding=spec(None)))
-        self.epsilon = config.rms_norm_eps
+        self.scale_D = nnx.Param(jnp.ones(width, out_sharding=spec(None)))
+        self.epsilon = epsilon
 
     def __call__(self, x_BTD: Array) -> Array:
         """The normalised activations; computed in float32, in the type of `x_BTD`."""
@@ -40,18 +40,29 @@ class RmsNorm(nnx.Module):
 class SwiGlu(nnx.Module):
     """down(silu(gate(x)) * up(x)) (Shazeer, 2020)."""
 
-    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        """Draws the three matrices."""
-        d_model, d_ff, std = config.d_model, config.d_ff, config.init_std
+    def __init__(self, config: ModelConfig, d_ff: int, rngs: nnx.Rngs):
+        """Draws the three matrices; `d_ff` is the inner width."""
+        d_model, std = config.d_model, config.init_std
         self.gate_DF = weight(rngs, (d_model, d_ff), ("embed", "mlp"), std)
         self.up_DF = weight(rngs, (d_model, d_ff), ("embed", "mlp"), std)
         self.down_FD = weight(rngs, (d_ff, d_model), ("mlp", "embed"), std)
 
     def __call__(self, x_BTD: Array) -> Array:
         """[B, T, D] to [B, T, D]."""
-        gate_BTF = project(x_BTD, self.gate_DF[...], "mlp")
-        up_BTF = project(x_BTD, self.up_DF[...], "mlp")
-        return project(_gated(gate_BTF, up_BTF), self.down_FD[...], None)
+        gate_BTF = project_by(self, "gate_DF", x_BTD, "mlp")
+        up_BTF = project_by(self, "up_DF", x_BTD, "mlp")
+        return project_by(self, "down_FD", gated(gate_BTF, up_BTF), None)
+
+
+def project_by(module: nnx.Module, name: str, x_BTI: Array, axis: str | None) -> Array:
+    """`project` by the weight `name` of a module, and by the adapter beside it if there is one.
+
+    An adapter (`coder.model.lora`) is the module's attribute `<name>_adapter`, a function of the
+    same activations whose result is added.
+    """
+    out_BTO = project(x_BTI, getattr(module, name)[...], axis)
+    adapter = getattr(module, f"{name}_adapter", None)
+    return out_BTO if adapter is None else out_BTO + adapter(x_BTI, axis)
 
 
 def project(
@@ -120,7 +131,8 @@ def _positions_flat(x_BTI: Array) -> Array:
 
 
 @jax.custom_vjp
-def _gated(gate: Array, up: Array) -> Array:
+def gated(gate: Array, up: Array) -> Array:
+    """silu(gate) * up."""
     return jax.nn.silu(gate) * up
 
 
@@ -131,7 +143,7 @@ def _gated_backward(residuals: tuple[Array, Array], d_out: Array) -> tuple[Array
     return d_out * up * (sigmoid + silu * (1 - sigmoid)), d_out * silu
 
 
-_gated.defvjp(lambda gate, up: (_gated(gate, up), (gate, up)), _gated_backward)
+gated.defvjp(lambda gate, up: (gated(gate, up), (gate, up)), _gated_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dense decoder of DeepSeek-Coder v1 (paper, section 3.2), which is Llama's."""
+"""The decoder of every DeepSeek-Coder: v1's is Llama's, V2's has latent attention and experts.
+
+One block, whose parts the settings choose.
+"""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +14,8 @@ from jax import Array
 from coder.config import ModelConfig
 from coder.model.attention import SelfAttention
 from coder.model.layers import RmsNorm, SwiGlu, project, weight
+from coder.model.mla import LatentAttention
+from coder.model.moe import Experts
 from coder.model.rope import Rotation, rotation
 from coder.sharding import spec
 
@@ -16,32 +23,53 @@ _CPU_UNROLL = 8
 """Layers that are compiled as straight code on a CPU; more would compile for long."""
 
 
+Kept = Any
+"""What an attention keeps of a layer's positions: arrays [B, ..., T, width]."""
+
+
 class Layer(nnx.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        """Draws the parameters."""
-        self.attention_norm = RmsNorm(config)
-        self.attention = SelfAttention(config, rngs)
-        self.mlp_norm = RmsNorm(config)
-        self.mlp = SwiGlu(config, rngs)
+    def __init__(self, config: ModelConfig, sparse: bool, rngs: nnx.Rngs):
+        """Draws the parameters; `sparse`: with experts."""
+        self.attention_norm = RmsNorm(config.d_model, config.rms_norm_eps)
+        self.attention = (LatentAttention if config.mla.kv_lora_rank else SelfAttention)(
+            config, rngs
+        )
+        self.mlp_norm = RmsNorm(config.d_model, config.rms_norm_eps)
+        self.mlp = Experts(config, rngs) if sparse else SwiGlu(config, config.d_ff, rngs)
 
     def __call__(
-        self, x_BTD: Array, rotation: Rotation, segment_ids_BT: Array
-    ) -> tuple[Array, tuple[Array, Array]]:
-        """The new activations [B, T, D], and the keys and values [B, K, T, H] for a cache."""
-        query, key, value = self.heads(x_BTD, rotation)
-        attended = self.attention.attend(query, key, value, segment_ids_BT)
-        return self.finish(x_BTD, attended), (key, value)
+        self,
+        x_BTD: Array,
+        rotation: Rotation,
+        segment_ids_BT: Array,
+        droppable_B: Array | None = None,
+    ) -> tuple[Array, Kept, Array]:
+        """New activations [B, T, D], what a cache keeps of T positions, and the balance loss."""
+        query, kept = self.heads(x_BTD, rotation)
+        attended_BTQ = self.attention.attend(query, kept, segment_ids_BT)
+        x_BTD, balance = self.finish(x_BTD, attended_BTQ, segment_ids_BT, droppable_B)
+        return x_BTD, kept, balance
 
-    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Array, Array, Array]:
-        """Queries [B, N, T, H], keys and values [B, K, T, H] of the activations."""
+    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Any, Kept]:
+        """Queries of the activations, and what is kept of them for later positions."""
         return self.attention.heads(self.attention_norm(x_BTD), rotation)
 
-    def finish(self, x_BTD: Array, attended_BNTH: Array) -> Array:
-        """What follows the attention: its output projection and the MLP, with their residuals."""
-        x_BTD = x_BTD + self.attention.merge(attended_BNTH)
-        return x_BTD + self.mlp(self.mlp_norm(x_BTD))
+    def finish(
+        self,
+        x_BTD: Array,
+        attended_BTQ: Array,
+        segment_ids_BT: Array,
+        droppable_B: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """What follows the attention, [B, T, D], and the balance loss, a float32 scalar."""
+        x_BTD = x_BTD + self.attention.merge(attended_BTQ)
+        normalised_BTD = self.mlp_norm(x_BTD)
+        if isinstance(self.mlp, SwiGlu):
+            return x_BTD + self.mlp(normalised_BTD), jnp.float32(0.0)
+        added_BTD, balance = self.mlp(normalised_BTD, segment_ids_BT, droppable_B)
+        return x_BTD + added_BTD, balance
 
 
 class Decoder(nnx.Module):
@@ -58,8 +86,15 @@ class Decoder(nnx.Module):
         vocab_size, d_model, std = config.vocab_size, config.d_model, config.init_std
         self.embedding_VD = weight(rngs, (vocab_size, d_model), ("vocab", None), std)
         keys_L = jax.random.split(rngs.params(), config.num_layers)
-        self.layers = jax.vmap(lambda key: Layer(config, nnx.Rngs(params=key)))(keys_L)
-        self.norm = RmsNorm(config)
+        num_dense = config.moe.first_dense_layers if config.moe.num_experts else 0
+
+        def draw(keys_L: Array, sparse: bool) -> Layer:
+            return jax.vmap(lambda key: Layer(config, sparse, nnx.Rngs(params=key)))(keys_L)
+
+        if num_dense:
+            self.first_layers = draw(keys_L[:num_dense], False)
+        self.layers = draw(keys_L[num_dense:], config.moe.num_experts > 0)
+        self.norm = RmsNorm(config.d_model, config.rms_norm_eps)
         if not config.tie_embeddings:
             self.output_DV = weight(rngs, (d_model, vocab_size), (None, "vocab"), std)
 
@@ -75,17 +110,44 @@ class Decoder(nnx.Module):
 
     def hidden(self, tokens_BT: Array, positions_BT: Array, segment_ids_BT: Array) -> Array:
         """The normalised activations [B, T, D], which `logits` reads."""
+        return self.hidden_and_balance(tokens_BT, positions_BT, segment_ids_BT)[0]
+
+    def hidden_and_balance(
+        self,
+        tokens_BT: Array,
+        positions_BT: Array,
+        segment_ids_BT: Array,
+        droppable_B: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """`hidden`, and the sum of the layers' balance losses, a float32 scalar.
+
+        Args:
+            tokens_BT: as for `__call__`, like the next two.
+            positions_BT: positions.
+            segment_ids_BT: segments.
+            droppable_B: rows whose tokens experts may drop, in training; None: no token is.
+        """
         turn = self.rotation(positions_BT)
 
-        def body(x_BTD: Array, layer: Layer) -> tuple[Array, None]:
-            return layer(x_BTD, turn, segment_ids_BT)[0], None
+        def body(x_BTD: Array, layer: Layer) -> tuple[Array, Array]:
+            x_BTD, _, balance = layer(x_BTD, turn, segment_ids_BT, droppable_B)
+            return x_BTD, balance
 
         if self.config.remat:
             body = jax.checkpoint(body)
-        # A loop costs little on an accelerator. On a CPU it copies what the backward pass needs.
-        unroll = min(self.config.num_layers, _CPU_UNROLL) if jax.default_backend() == "cpu" else 1
-        x_BTD, _ = jax.lax.scan(body, self.embed(tokens_BT), self.layers, unroll=unroll)
-        return self.norm(x_BTD)
+        x_BTD, balance = self.embed(tokens_BT), jnp.float32(0.0)
+        for stack, count in self.stacks():
+            # A loop costs little on an accelerator; on a CPU it copies what the gradient needs.
+            unroll = min(count, _CPU_UNROLL) if jax.default_backend() == "cpu" else 1
+            x_BTD, balance_L = jax.lax.scan(body, x_BTD, stack, unroll=unroll)
+            balance += jnp.sum(balance_L)
+        return self.norm(x_BTD), balance
+
+    def stacks(self) -> list[tuple[Layer, int]]:
+        """The layers in order as modules whose arrays have L layers first, each with its L."""
+        num_dense = self.config.moe.first_dense_layers if self.config.moe.num_experts else 0
+        first = [(self.first_layers, num_dense)] if num_dense else []
+        return [*first, (self.layers, self.config.num_layers - num_dense)]
 
     def embed(self, tokens_BT: Array) -> Array:
         """Rows of the token table, [B, T, D], in the compute type."""

@@ -13,8 +13,8 @@ import optax
 
 from coder.config import TrainConfig
 
-STACKED = "layers"
-"""The part of the parameters whose leaves have the layers as their first dimension."""
+STACKED = ("first_layers", "layers")
+"""The parts of the parameters whose leaves have the layers as their first dimension."""
 
 
 def matrix_mask(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -64,4 +64,4 @@ def _layer_matrices(parameters: Any) -> Any:
 
 
 def _is_stacked(path: tuple[Any, ...]) -> bool:
-    return path[0].key == STACKED
+    return path[0].key in STACKED

@@ -62,10 +62,10 @@ def test_a_stop_token_ends_its_own_answer_only():
         assert short == (whole[: whole.index(stop)] if stop in whole else whole)
 
 
-def test_padding_before_a_prompt_changes_no_logits():
+def test_padding_after_a_prompt_changes_no_logits():
     def logits(padding: int) -> np.ndarray:
-        row = jnp.asarray([[5] * padding + PROMPTS[0]], jnp.int32)
-        return np.asarray(prefill(MODEL, row, jnp.asarray([padding]), row.shape[1])[0])
+        row = jnp.asarray([PROMPTS[0] + [5] * padding], jnp.int32)
+        return np.asarray(prefill(MODEL, row, jnp.asarray([len(PROMPTS[0])]))[0])
 
     np.testing.assert_allclose(logits(13), logits(0), rtol=1e-4, atol=1e-5)
 
