@@ -8,6 +8,7 @@ import sys
 HELP = """\
 python -m coder COMMAND
 
+    presets     list the model shapes that have a name, with their sizes
     tokenizer   learn a byte-level BPE vocabulary from the training documents
     train       train a model on finished examples, or resume
     eval        measure a trained model on held-out documents
@@ -16,6 +17,7 @@ python -m coder COMMAND
 python -m coder COMMAND --help tells the options of one."""
 
 COMMANDS = {
+    "presets": "coder.model.presets_cli",
     "tokenizer": "coder.data.tokenizer_cli",
     "train": "coder.train.command",
     "eval": "coder.eval.command",

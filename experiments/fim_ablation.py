@@ -95,9 +95,11 @@ GPU = Scale(
 )
 
 # DeepSeek-Coder v1 1.3B as published (table 2, section 3.3): 4K context, batch 1024, 2 T tokens,
-# whole documents, splits at any character.
+# whole documents, splits at any character; the extension of the context came later.
 PAPER = Scale(
     overrides=_model("deepseek_coder_1_3b")
+    | {"model.rope_scaling.kind": "none", "model.rope_scaling.factor": 1.0}
+    | {"model.max_positions": 4096}
     | _budget(steps=477_000, batch_size=1024, sequence_length=4096)
     | {"data.granularity": "document", "data.window_tokens": 0, "data.line_aligned": 0.0}
     | {"train.optimizer": "adamw", "train.learning_rate": 5.3e-4, "train.warmup_steps": 2000}
