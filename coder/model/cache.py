@@ -53,7 +53,11 @@ def prefill(decoder: Decoder, tokens_BT: Array, length_B: Array) -> tuple[Array,
 
 
 def step(
-    decoder: Decoder, tokens_B: Array, cache: Cache, live_B: Array | None = None
+    decoder: Decoder,
+    tokens_B: Array,
+    cache: Cache,
+    live_B: Array | None = None,
+    places: int | None = None,
 ) -> tuple[Array, Cache]:
     """Reads one more token of every live row; the cache must have room for it.
 
@@ -61,15 +65,17 @@ def step(
         decoder: the model.
         tokens_B: the token of each row.
         cache: what was read before.
-        live_B: rows that have a token; None: all. The others stay as they are.
+        live_B: rows that have a token; None: all. The others' texts stay as they are.
+        places: the first places, which are all that is looked at; None: all. The live rows' texts
+            must end there, with the new token.
 
     Returns:
         Logits [B, V] of the token after it, and the cache.
     """
     live_B = jnp.ones(len(tokens_B), bool) if live_B is None else live_B
     rotation = decoder.rotation(cache.length_B[:, None])
-    places_S = jnp.arange(capacity(cache))
-    visible_BS = places_S <= cache.length_B[:, None]
+    places = capacity(cache) if places is None else places
+    visible_BS = jnp.arange(places) <= cache.length_B[:, None]
 
     def body(
         carry: tuple[Array, Kept], numbered: tuple[Array, Layer]
@@ -81,7 +87,7 @@ def step(
         kept_L = jax.tree.map(
             lambda old, new: _written(old, new, number, cache.length_B), kept_L, new
         )
-        kept = jax.tree.map(lambda x_L: x_L[number], kept_L)
+        kept = jax.tree.map(lambda x_LBS: _read(x_LBS, number, places), kept_L)
         attended_B1Q = layer.attention.attend_cached(query, kept, visible_BS)
         x_B1D, _ = layer.finish(x_B1D, attended_B1Q, live_B[:, None].astype(jnp.int32))
         return (x_B1D, kept_L), None
@@ -92,6 +98,26 @@ def step(
         kept_by_stack.append(kept)
     logits_B1V = decoder.logits(decoder.norm(x_B1D))
     return logits_B1V[:, 0], Cache(tuple(kept_by_stack), cache.length_B + live_B)
+
+
+def empty(decoder: Decoder, rows: int, places: int) -> Cache:
+    """A cache of this many rows and places."""
+    tokens_BT = jax.ShapeDtypeStruct((rows, places), jnp.int32)
+    length_B = jax.ShapeDtypeStruct((rows,), jnp.int32)
+    _, cache = jax.eval_shape(prefill, decoder, tokens_BT, length_B)
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), cache)
+
+
+def insert(cache: Cache, row: Array, text: Cache) -> Cache:
+    """The cache with the text of another one, which has one row, in place of a row's text."""
+
+    def placed(old: Array, new: Array) -> Array:
+        start: list[Array | int] = [0] * old.ndim
+        start[1] = row
+        return jax.lax.dynamic_update_slice(old, new, start)
+
+    kept = jax.tree.map(placed, cache.kept, text.kept)
+    return Cache(kept, cache.length_B.at[row].set(text.length_B[0]))
 
 
 def capacity(cache: Cache) -> int:
@@ -116,3 +142,10 @@ def _written(kept_LBS: Array, new_B1: Array, number: Array, place_B: Array) -> A
         start[0], start[1], start[-2] = number, row, place_B[row]
         kept_LBS = jax.lax.dynamic_update_slice(kept_LBS, new_B1[None, row : row + 1], start)
     return kept_LBS
+
+
+def _read(kept_LBS: Array, number: Array, places: int) -> Array:
+    """The first places of a layer."""
+    start = [number] + [0] * (kept_LBS.ndim - 1)
+    size = (1, *kept_LBS.shape[1:-2], places, kept_LBS.shape[-1])
+    return jax.lax.dynamic_slice(kept_LBS, start, size)[0]
