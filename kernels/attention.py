@@ -2,7 +2,7 @@
 """Causal attention over packed documents.
 
 Letters of array names: B batch, T position (S of keys), N query heads, K key and value heads, R
-query heads of a key head times positions, H head width.
+query heads of a key head times positions, H width of a query or key head, W of a value head.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _IMPLEMENTATIONS: dict[str, Callable[[Array, Array, Array, Array | None, float],
 def attention(
     q_BNTH: Array,
     k_BKTH: Array,
-    v_BKTH: Array,
+    v_BKTW: Array,
     *,
     segment_ids: Array | None = None,
     scale: float | None = None,
@@ -35,24 +35,24 @@ def attention(
     Args:
         q_BNTH: queries.
         k_BKTH: keys.
-        v_BKTH: values.
+        v_BKTW: values.
         segment_ids: [B, T] integers, equal within a document; None: every row is one document.
             Padding is a segment like any other (0 by convention), so that no softmax is empty.
         scale: factor of the scores; None: H ** -0.5.
         implementation: a name of `implementations()`; None picks the fastest that can do the job.
 
     Returns:
-        [B, N, T, H] in the type of `q_BNTH`.
+        [B, N, T, W] in the type of `q_BNTH`.
 
     Raises:
         ValueError: the shapes do not fit each other, or there is no such implementation.
     """
-    _check_shapes(q_BNTH, k_BKTH, v_BKTH, segment_ids)
+    _check_shapes(q_BNTH, k_BKTH, v_BKTW, segment_ids)
     name = implementation or "xla"
     if name not in _IMPLEMENTATIONS:
         raise ValueError(f"implementation={name!r}: choose one of {', '.join(implementations())}")
     return _IMPLEMENTATIONS[name](
-        q_BNTH, k_BKTH, v_BKTH, segment_ids, q_BNTH.shape[-1] ** -0.5 if scale is None else scale
+        q_BNTH, k_BKTH, v_BKTW, segment_ids, q_BNTH.shape[-1] ** -0.5 if scale is None else scale
     )
 
 
@@ -61,13 +61,16 @@ def implementations() -> tuple[str, ...]:
     return tuple(_IMPLEMENTATIONS)
 
 
-def _check_shapes(q_BNTH: Array, k_BKTH: Array, v_BKTH: Array, segment_ids: Array | None) -> None:
+def _check_shapes(q_BNTH: Array, k_BKTH: Array, v_BKTW: Array, segment_ids: Array | None) -> None:
     batch, num_heads, length, head_dim = q_BNTH.shape
-    if k_BKTH.shape != v_BKTH.shape:
-        raise ValueError(f"keys {k_BKTH.shape} and values {v_BKTH.shape} differ in shape")
     num_kv_heads = k_BKTH.shape[1]
     if k_BKTH.shape != (batch, num_kv_heads, length, head_dim):
         raise ValueError(f"keys {k_BKTH.shape} do not fit queries {q_BNTH.shape}")
+    if v_BKTW.shape[:-1] != k_BKTH.shape[:-1]:
+        raise ValueError(
+            f"values {v_BKTW.shape} should be those of keys {k_BKTH.shape}: only the last "
+            "dimension may differ"
+        )
     if num_heads % num_kv_heads:
         raise ValueError(f"{num_kv_heads} key heads do not divide {num_heads} query heads")
     if segment_ids is not None and segment_ids.shape != (batch, length):

@@ -10,7 +10,7 @@ from jax import Array
 
 from coder.config import ModelConfig
 from coder.model.layers import project_by, weight
-from coder.model.rope import Rotation, rotate
+from coder.model.rope import Rotation, rotate_halves
 from coder.sharding import per_device, spec
 from kernels.attention import attention
 
@@ -39,8 +39,8 @@ class SelfAttention(nnx.Module):
 
     def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Array, Kept]:
         """Queries [B, N, T, H] and what is kept of the positions; queries and keys are rotated."""
-        query_BNTH = rotate(self._split(x_BTD, "query_DQ", "heads"), rotation)
-        key_BKTH = rotate(self._split(x_BTD, "key_DK", "kv_heads"), rotation)
+        query_BNTH = rotate_halves(self._split(x_BTD, "query_DQ", "heads"), rotation)
+        key_BKTH = rotate_halves(self._split(x_BTD, "key_DK", "kv_heads"), rotation)
         return query_BNTH, Kept(key_BKTH, self._split(x_BTD, "value_DK", "kv_heads"))
 
     def attend(self, query_BNTH: Array, kept: Kept, segment_ids_BT: Array) -> Array:
@@ -100,3 +100,17 @@ def side_by_side(x_BNTH: Array) -> Array:
         (batch, length, num_heads * head_dim),
         out_sharding=spec("batch", None, "heads"),
     )
+
+
+def check(config: ModelConfig) -> None:
+    """Raises ValueError, which names the setting, where the heads do not fit each other."""
+    for name in ("num_kv_heads", "head_dim"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"model.{name}={getattr(config, name)}: must be at least 1")
+    if config.num_heads % config.num_kv_heads:
+        raise ValueError(
+            f"model.num_kv_heads={config.num_kv_heads} does not divide "
+            f"model.num_heads={config.num_heads}"
+        )
+    if config.head_dim % 2:
+        raise ValueError(f"model.head_dim={config.head_dim}: must be even, RoPE rotates pairs")

@@ -2,19 +2,24 @@
 """Multi-head latent attention (DeepSeek-V2, section 2.1).
 
 Further letters of array names: C width of the latent, P width of the rotated part of a head, X = C
-+ P, H width of the part that is not rotated, W width of a value head, R width of the queries'
-latent, Q all query heads side by side, Y the heads' unrotated keys and values side by side, O all
-value heads.
++ P, H width of the part that is not rotated, Z = H + P, W width of a value head, R width of the
+queries' latent, Q all query heads side by side, Y the heads' unrotated keys and values side by
+side (in an array by heads: of one), O all value heads.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from coder.config import ModelConfig
-from coder.model.layers import RmsNorm, weight
-from coder.model.rope import Rotation
+from coder.config import MlaConfig, ModelConfig
+from coder.model.attention import by_head, side_by_side
+from coder.model.layers import RmsNorm, project_by, weight
+from coder.model.rope import Rotation, rotate_pairs, score_factor
+from coder.sharding import per_device
+from kernels.attention import attention
 
 _LATENT_EPSILON = 1e-6
 """Of the norms of both latents, whatever rms_norm_eps is: the released model code fixes it."""
@@ -35,8 +40,9 @@ class LatentAttention(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         """Draws the matrices."""
         self.shape = config.mla
+        self.scale = _key_width(config.mla) ** -0.5 * score_factor(config.rope_scaling)
         mla, std, d_model, num_heads = config.mla, config.init_std, config.d_model, config.num_heads
-        queries = num_heads * (mla.qk_nope_head_dim + mla.qk_rope_head_dim)
+        queries = num_heads * _key_width(mla)
         if mla.q_lora_rank:
             rank = mla.q_lora_rank
             self.query_down_DR = weight(rngs, (d_model, rank), ("embed", None), std)
@@ -52,18 +58,101 @@ class LatentAttention(nnx.Module):
         values = num_heads * mla.v_head_dim
         self.output_OD = weight(rngs, (values, d_model), ("heads", "embed"), std)
 
-    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Any, Kept]:
-        """Queries of both parts, and what is kept of the positions."""
-        raise NotImplementedError
+    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Array, Kept]:
+        """Queries [B, N, T, H + P], the last P rotated, and what is kept of the positions."""
+        shape = self.shape
+        query_BNTZ = by_head(self._queries(x_BTD), _key_width(shape), "heads")
+        content_BNTH, rope_BNTP = jnp.split(query_BNTZ, [shape.qk_nope_head_dim], axis=-1)
+        query_BNTZ = jnp.concatenate([content_BNTH, rotate_pairs(rope_BNTP, rotation)], axis=-1)
+        kept_BTX = project_by(self, "down_DX", x_BTD, None)
+        latent_BTC, rope_key_BTP = jnp.split(kept_BTX, [shape.kv_lora_rank], axis=-1)
+        rope_key_BTP = rotate_pairs(rope_key_BTP[:, None], rotation)[:, 0]
+        return query_BNTZ, Kept(self.latent_norm(latent_BTC), rope_key_BTP)
 
-    def attend(self, query: Any, kept: Kept, segment_ids_BT: Array) -> Array:
+    def attend(self, query_BNTZ: Array, kept: Kept, segment_ids_BT: Array) -> Array:
         """Causal attention within segments, with keys and values made anew: [B, T, O]."""
-        raise NotImplementedError
+        made_BTY = project_by(self, "up_CY", kept.latent_BTC, "heads")
+        width = self.shape.qk_nope_head_dim + self.shape.v_head_dim
+        made_BNTY = by_head(made_BTY, width, "heads")
+        heads = ("batch", "heads", None, None)
+        compute = per_device(
+            self._expanded, (heads, heads, ("batch", None, None), ("batch", None)), heads
+        )
+        return side_by_side(compute(query_BNTZ, made_BNTY, kept.rope_key_BTP, segment_ids_BT))
 
-    def attend_cached(self, query: Any, kept: Kept, visible_BS: Array) -> Array:
-        """Attention of one new position over S kept ones in the absorbed form, [B, 1, O]."""
-        raise NotImplementedError
+    def attend_cached(self, query_BN1Z: Array, kept: Kept, visible_BS: Array) -> Array:
+        """Attention of one new position over S kept ones, [B, 1, O], in the absorbed form.
+
+        No key or value of a kept position is made: queries go through the half of `up_CY` that
+        makes keys, and what they attend to of the latents through the half that makes values.
+
+        Args:
+            query_BN1Z: the new position's queries.
+            kept: of all places of a cache; anything finite where a place is not visible.
+            visible_BS: whether a place holds a position of the row's text.
+        """
+        shape, dtype = self.shape, query_BN1Z.dtype
+        split = [shape.qk_nope_head_dim]
+        content_BNH, rope_BNP = jnp.split(query_BN1Z[:, :, 0], split, axis=-1)
+        up_CY = self.up_CY[...].astype(dtype)
+        up_CNY = up_CY.reshape(shape.kv_lora_rank, -1, split[0] + shape.v_head_dim)
+        key_CNH, value_CNW = jnp.split(up_CNY, split, axis=-1)
+        query_BNC = jnp.einsum("BNH,CNH->BNC", content_BNH, key_CNH)
+        scores_BNS = _product("BNC,BSC->BNS", query_BNC, kept.latent_BTC)
+        scores_BNS += _product("BNP,BSP->BNS", rope_BNP, kept.rope_key_BTP)
+        scores_BNS = jnp.where(visible_BS[:, None], self.scale * scores_BNS, -jnp.inf)
+        weights_BNS = jax.nn.softmax(scores_BNS, axis=-1).astype(dtype)
+        latent_BNC = jnp.einsum("BNS,BSC->BNC", weights_BNS, kept.latent_BTC)
+        attended_BNW = jnp.einsum("BNC,CNW->BNW", latent_BNC, value_CNW)
+        return side_by_side(attended_BNW[:, :, None])
 
     def merge(self, attended_BTO: Array) -> Array:
         """The output projection of all heads, [B, T, D]."""
-        raise NotImplementedError
+        return project_by(self, "output_OD", attended_BTO, None)
+
+    def _queries(self, x_BTD: Array) -> Array:
+        """All query heads side by side, [B, T, Q]."""
+        if not self.shape.q_lora_rank:
+            return project_by(self, "query_DQ", x_BTD, "heads")
+        latent_BTR = self.query_norm(project_by(self, "query_down_DR", x_BTD, None))
+        return project_by(self, "query_up_RQ", latent_BTR, "heads")
+
+    def _expanded(
+        self, query_BNTZ: Array, made_BNTY: Array, rope_key_BTP: Array, segment_ids_BT: Array
+    ) -> Array:
+        """Attention with the keys and values of every head, [B, N, T, W]."""
+        content_BNTH, value_BNTW = jnp.split(made_BNTY, [self.shape.qk_nope_head_dim], axis=-1)
+        rope_BNTP = jnp.broadcast_to(
+            rope_key_BTP[:, None], (*content_BNTH.shape[:-1], rope_key_BTP.shape[-1])
+        )
+        key_BNTZ = jnp.concatenate([content_BNTH, rope_BNTP], axis=-1)
+        return attention(
+            query_BNTZ, key_BNTZ, value_BNTW, segment_ids=segment_ids_BT, scale=self.scale
+        )
+
+
+def check(config: ModelConfig) -> None:
+    """Raises ValueError, which names the setting, where the widths do not fit each other."""
+    mla = config.mla
+    smallest = {
+        "kv_lora_rank": 1,
+        "q_lora_rank": 0,
+        "qk_nope_head_dim": 1,
+        "qk_rope_head_dim": 2,
+        "v_head_dim": 1,
+    }
+    for name, least in smallest.items():
+        if getattr(mla, name) < least:
+            raise ValueError(f"model.mla.{name}={getattr(mla, name)}: must be at least {least}")
+    if mla.qk_rope_head_dim % 2:
+        raise ValueError(
+            f"model.mla.qk_rope_head_dim={mla.qk_rope_head_dim}: must be even, RoPE rotates pairs"
+        )
+
+
+def _key_width(shape: MlaConfig) -> int:
+    return shape.qk_nope_head_dim + shape.qk_rope_head_dim
+
+
+def _product(formula: str, left: Array, right: Array) -> Array:
+    return jnp.einsum(formula, left, right, preferred_element_type=jnp.float32)

@@ -12,11 +12,12 @@ from flax import nnx
 from jax import Array
 
 from coder.config import ModelConfig
+from coder.model import attention, mla, rope
 from coder.model.attention import SelfAttention
 from coder.model.layers import RmsNorm, SwiGlu, project, weight
 from coder.model.mla import LatentAttention
 from coder.model.moe import Experts
-from coder.model.rope import Rotation, rotation
+from coder.model.rope import Rotation
 from coder.sharding import spec
 
 _CPU_UNROLL = 8
@@ -161,7 +162,7 @@ class Decoder(nnx.Module):
 
     def rotation(self, positions_BT: Array) -> Rotation:
         """RoPE's rotation of every position."""
-        return rotation(positions_BT, self.config.head_dim, self.config.rope_theta)
+        return rope.rotation(positions_BT, self.config)
 
 
 def init_decoder(config: ModelConfig, seed: int) -> Decoder:
@@ -179,17 +180,11 @@ def compute_dtype(config: ModelConfig) -> jnp.dtype:
 
 def check(config: ModelConfig) -> None:
     """Raises ValueError, which names the setting, where the model cannot be built."""
-    sizes = ("vocab_size", "d_model", "num_layers", "num_heads", "num_kv_heads", "head_dim", "d_ff")
-    for name in sizes:
+    for name in ("vocab_size", "d_model", "num_layers", "num_heads", "d_ff"):
         if getattr(config, name) < 1:
             raise ValueError(f"model.{name}={getattr(config, name)}: must be at least 1")
-    if config.num_heads % config.num_kv_heads:
-        raise ValueError(
-            f"model.num_kv_heads={config.num_kv_heads} does not divide "
-            f"model.num_heads={config.num_heads}"
-        )
-    if config.head_dim % 2:
-        raise ValueError(f"model.head_dim={config.head_dim}: must be even, RoPE rotates pairs")
+    (mla if config.mla.kv_lora_rank else attention).check(config)
+    rope.check(config)
 
 
 def flops_per_token(config: ModelConfig, sequence_length: int) -> float:

@@ -22,33 +22,33 @@ Residuals = tuple[Array, Array, Array, Array | None, Array, Array]
 
 
 def attention(
-    q_BNTH: Array, k_BKTH: Array, v_BKTH: Array, segment_ids_BT: Array | None, scale: float
+    q_BNTH: Array, k_BKTH: Array, v_BKTW: Array, segment_ids_BT: Array | None, scale: float
 ) -> Array:
     """See `kernels.attention.attention`."""
     length = q_BNTH.shape[2]
     block = max(_SMALLEST_BLOCK, -(-length // _MOST_BLOCKS))
-    outs_BNTH = []
+    outs_BNTW = []
     for start in range(0, length, block):
         end = min(start + block, length)
         segments = None if segment_ids_BT is None else segment_ids_BT[:, :end]
-        outs_BNTH.append(
+        outs_BNTW.append(
             _last_rows(
-                q_BNTH[:, :, start:end], k_BKTH[:, :, :end], v_BKTH[:, :, :end], segments, scale
+                q_BNTH[:, :, start:end], k_BKTH[:, :, :end], v_BKTW[:, :, :end], segments, scale
             )
         )
-    return jnp.concatenate(outs_BNTH, axis=2)
+    return jnp.concatenate(outs_BNTW, axis=2)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _last_rows(
-    q_BNTH: Array, k_BKSH: Array, v_BKSH: Array, segment_ids_BS: Array | None, scale: float
+    q_BNTH: Array, k_BKSH: Array, v_BKSW: Array, segment_ids_BS: Array | None, scale: float
 ) -> Array:
     """Attention of the last T of S positions."""
-    return _forward(q_BNTH, k_BKSH, v_BKSH, segment_ids_BS, scale)[0]
+    return _forward(q_BNTH, k_BKSH, v_BKSW, segment_ids_BS, scale)[0]
 
 
 def _forward(
-    q_BNTH: Array, k_BKSH: Array, v_BKSH: Array, segment_ids_BS: Array | None, scale: float
+    q_BNTH: Array, k_BKSH: Array, v_BKSW: Array, segment_ids_BS: Array | None, scale: float
 ) -> tuple[Array, Residuals]:
     scores_BKRS = scale * _product("BKRH,BKSH->BKRS", _rows(q_BNTH, k_BKSH), k_BKSH)
     visible_BTS = _visible(segment_ids_BS, q_BNTH.shape[2], k_BKSH.shape[2])
@@ -58,35 +58,35 @@ def _forward(
     largest_BKR1 = jnp.max(scores_BKRS, axis=-1, keepdims=True)
     weights_BKRS = jnp.exp(scores_BKRS - largest_BKR1)
     total_BKR1 = jnp.sum(weights_BKRS, axis=-1, keepdims=True)
-    out_BKRH = _product("BKRS,BKSH->BKRH", weights_BKRS.astype(v_BKSH.dtype), v_BKSH) / total_BKR1
-    out_BNTH = out_BKRH.astype(q_BNTH.dtype).reshape(q_BNTH.shape)
+    out_BKRW = _product("BKRS,BKSW->BKRW", weights_BKRS.astype(v_BKSW.dtype), v_BKSW) / total_BKR1
+    out_BNTW = out_BKRW.astype(q_BNTH.dtype).reshape(*q_BNTH.shape[:-1], v_BKSW.shape[-1])
     log_total_BKR = (largest_BKR1 + jnp.log(total_BKR1))[..., 0]
-    return out_BNTH, (q_BNTH, k_BKSH, v_BKSH, segment_ids_BS, out_BNTH, log_total_BKR)
+    return out_BNTW, (q_BNTH, k_BKSH, v_BKSW, segment_ids_BS, out_BNTW, log_total_BKR)
 
 
 def _backward(
-    scale: float, residuals: Residuals, d_out_BNTH: Array
+    scale: float, residuals: Residuals, d_out_BNTW: Array
 ) -> tuple[Array, Array, Array, None]:
     """With the keys as rows: two of the three products that follow need no transposed operand."""
-    q_BNTH, k_BKSH, v_BKSH, segment_ids_BS, out_BNTH, log_total_BKR = residuals
+    q_BNTH, k_BKSH, v_BKSW, segment_ids_BS, out_BNTW, log_total_BKR = residuals
     dtype = q_BNTH.dtype
-    q_BKRH, out_BKRH, d_out_BKRH = (_rows(x, k_BKSH) for x in (q_BNTH, out_BNTH, d_out_BNTH))
+    q_BKRH, out_BKRW, d_out_BKRW = (_rows(x, k_BKSH) for x in (q_BNTH, out_BNTW, d_out_BNTW))
     scores_BKSR = scale * _product("BKSH,BKRH->BKSR", k_BKSH, q_BKRH)
     visible_BTS = _visible(segment_ids_BS, q_BNTH.shape[2], k_BKSH.shape[2])
     scores_BKSGT = _by_head(scores_BKSR, q_BNTH.shape[2], axis=3)
     visible_BS1T = visible_BTS.swapaxes(1, 2)[:, :, None]
     scores_BKSGT = jnp.where(visible_BS1T[:, None], scores_BKSGT, _MASKED)
     weights_BKSR = jnp.exp(scores_BKSGT.reshape(scores_BKSR.shape) - log_total_BKR[:, :, None])
-    d_weights_BKSR = _product("BKSH,BKRH->BKSR", v_BKSH, d_out_BKRH)
+    d_weights_BKSR = _product("BKSW,BKRW->BKSR", v_BKSW, d_out_BKRW)
     # The sum over s of weight * d_weight, by exchanging the two sums.
-    mean_BKR = jnp.sum((out_BKRH * d_out_BKRH).astype(jnp.float32), axis=-1)
+    mean_BKR = jnp.sum((out_BKRW * d_out_BKRW).astype(jnp.float32), axis=-1)
     d_scores_BKSR = scale * weights_BKSR * (d_weights_BKSR - mean_BKR[:, :, None])
     d_scores_BKSR = d_scores_BKSR.astype(dtype)
     d_q_BKRH = _product("BKSR,BKSH->BKRH", d_scores_BKSR, k_BKSH)
     d_k_BKSH = _product("BKSR,BKRH->BKSH", d_scores_BKSR, q_BKRH)
-    d_v_BKSH = _product("BKSR,BKRH->BKSH", weights_BKSR.astype(dtype), d_out_BKRH)
+    d_v_BKSW = _product("BKSR,BKRW->BKSW", weights_BKSR.astype(dtype), d_out_BKRW)
     d_q_BNTH = d_q_BKRH.astype(dtype).reshape(q_BNTH.shape)
-    return d_q_BNTH, d_k_BKSH.astype(dtype), d_v_BKSH.astype(dtype), None
+    return d_q_BNTH, d_k_BKSH.astype(dtype), d_v_BKSW.astype(dtype), None
 
 
 _last_rows.defvjp(_forward, _backward)
@@ -94,8 +94,7 @@ _last_rows.defvjp(_forward, _backward)
 
 def _rows(x_BNTH: Array, k_BKSH: Array) -> Array:
     """The G = N / K query heads of a key head as R = G * T rows of one matrix: [B, K, R, H]."""
-    batch, num_kv_heads, _, head_dim = k_BKSH.shape
-    return x_BNTH.reshape(batch, num_kv_heads, -1, head_dim)
+    return x_BNTH.reshape(*k_BKSH.shape[:2], -1, x_BNTH.shape[-1])
 
 
 def _by_head(scores: Array, length: int, axis: int) -> Array:

@@ -130,7 +130,7 @@ def test_an_unknown_implementation_is_refused():
     [
         ({"key": (1, 3, 4, 4), "value": (1, 3, 4, 4)}, "3 key heads do not divide 4"),
         ({"key": (1, 2, 5, 4), "value": (1, 2, 5, 4)}, "do not fit"),
-        ({"value": (1, 2, 4, 8)}, "differ in shape"),
+        ({"value": (1, 1, 4, 8)}, "only the last dimension may differ"),
         ({"segments": (1, 5)}, "segment_ids"),
     ],
 )
