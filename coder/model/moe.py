@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """DeepSeekMoE (DeepSeek-V2, section 2.2): experts that see every token, and experts that see few.
 
-Further letters of array names: E routed experts, F inner width of one.
+Tokens are sorted by expert, multiplied by the experts' matrices group by group, and put together
+again; a token's work is that of its own experts.
+
+Further letters of array names: E routed experts, F inner width of one, K experts of a token, X
+tokens of all rows side by side, Y = X * K their choices.
 """
 
+from typing import NamedTuple
+
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
 from coder.config import ModelConfig
-from coder.model.layers import SwiGlu, weight
+from coder.model import routing
+from coder.model.balance import Balance, losses
+from coder.model.layers import SwiGlu, gated, weight
 from coder.sharding import spec
+from kernels.grouped_matmul import grouped_matmul
 
 
 class Experts(nnx.Module):
@@ -34,12 +44,121 @@ class Experts(nnx.Module):
 
     def __call__(
         self, x_BTD: Array, segment_ids_BT: Array, droppable_B: Array | None
-    ) -> tuple[Array, Array]:
-        """[B, T, D] to [B, T, D], and the balance losses of the layer, a float32 scalar.
+    ) -> tuple[Array, Balance]:
+        """[B, T, D] to [B, T, D], and how the experts are loaded.
 
         Args:
             x_BTD: activations.
             segment_ids_BT: 0 where a position is padding, which neither loads nor counts.
             droppable_B: rows whose tokens may be dropped; None: no token is.
         """
-        raise NotImplementedError
+        moe = self.settings
+        affinities_BTE = routing.affinities(x_BTD, self.router_DE[...])
+        choice = routing.choose(affinities_BTE, moe)
+        loss_B, counts_BE = losses(affinities_BTE, choice.experts_BTK, segment_ids_BT, moe)
+        weights_BTK = routing.weights(choice.affinities_BTK, moe)
+        experts_BTK = jnp.where(segment_ids_BT[..., None] > 0, choice.experts_BTK, moe.num_experts)
+        out_BTD = routed(
+            x_BTD,
+            experts_BTK,
+            weights_BTK,
+            self.gate_EDF[...],
+            self.up_EDF[...],
+            self.down_EFD[...],
+        )
+        if moe.num_shared_experts:
+            out_BTD = out_BTD + self.shared(x_BTD)
+        return out_BTD, Balance(loss_B, jnp.sum(counts_BE, axis=0), jnp.float32(0.0))
+
+
+class Order(NamedTuple):
+    """The choices of all tokens sorted by expert, those of no expert last."""
+
+    sorted_Y: Array
+    """Number of the choice at each place."""
+    place_Y: Array
+    """Place of each choice."""
+    sizes_E: Array
+    """Choices of each expert."""
+
+
+def routed(
+    x_BTD: Array,
+    experts_BTK: Array,
+    weights_BTK: Array,
+    gate_EDF: Array,
+    up_EDF: Array,
+    down_EFD: Array,
+) -> Array:
+    """Each token's sum of its experts' outputs times their weights, [B, T, D].
+
+    Args:
+        x_BTD: activations.
+        experts_BTK: numbers of each token's experts; E: none, which costs and adds nothing.
+        weights_BTK: their factors, float32.
+        gate_EDF: matrices of the experts' SwiGLUs, like the next two.
+        up_EDF: second matrices.
+        down_EFD: third matrices.
+    """
+    num_chosen = experts_BTK.shape[-1]
+    order = sort(experts_BTK.reshape(-1), len(gate_EDF))
+    x_YD = _spread(x_BTD.reshape(-1, x_BTD.shape[-1]), order, num_chosen)
+    gate_YF, up_YF = (grouped_matmul(x_YD, w, order.sizes_E) for w in (gate_EDF, up_EDF))
+    out_YD = grouped_matmul(gated(gate_YF, up_YF), down_EFD, order.sizes_E)
+    out_XD = _gather(out_YD, weights_BTK.reshape(-1, num_chosen), order)
+    return out_XD.reshape(x_BTD.shape)
+
+
+def sort(experts_Y: Array, num_experts: int) -> Order:
+    """The order of choices by expert."""
+    sorted_Y = jnp.argsort(experts_Y, stable=True)
+    sizes_E = jnp.sum(experts_Y[:, None] == jnp.arange(num_experts), axis=0, dtype=jnp.int32)
+    return Order(sorted_Y, jnp.argsort(sorted_Y), sizes_E)
+
+
+def _spread(x_XD: Array, order: Order, num_chosen: int) -> Array:
+    return x_XD[order.sorted_Y // num_chosen]
+
+
+def _gather(out_YD: Array, weights_XK: Array, order: Order) -> Array:
+    out_XKD = out_YD[order.place_Y].reshape(*weights_XK.shape, -1)
+    return jnp.sum(out_XKD * weights_XK[..., None], axis=1).astype(out_YD.dtype)
+
+
+def check(config: ModelConfig) -> None:
+    """Raises ValueError, which names the setting, where the experts cannot be built."""
+    moe = config.moe
+    if moe.num_experts == 0:
+        return
+    least = {
+        **dict.fromkeys(("num_experts", "d_expert", "experts_per_token"), 1),
+        **dict.fromkeys(("num_groups", "groups_per_token"), 1),
+        **dict.fromkeys(("num_shared_experts", "first_dense_layers"), 0),
+        **dict.fromkeys(("expert_balance", "device_balance", "communication_balance"), 0),
+        **dict.fromkeys(("capacity_factor", "exempt_share"), 0),
+    }
+    for name, value in least.items():
+        if not getattr(moe, name) >= value:
+            raise ValueError(f"model.moe.{name}={getattr(moe, name)}: must be at least {value}")
+    if moe.first_dense_layers >= config.num_layers:
+        raise ValueError(
+            f"model.moe.first_dense_layers={moe.first_dense_layers} leaves no layer with experts "
+            f"of model.num_layers={config.num_layers}"
+        )
+    if moe.num_experts % moe.num_groups:
+        raise ValueError(
+            f"model.moe.num_groups={moe.num_groups} does not divide "
+            f"model.moe.num_experts={moe.num_experts}"
+        )
+    if moe.groups_per_token > moe.num_groups:
+        raise ValueError(
+            f"model.moe.groups_per_token={moe.groups_per_token} is more than "
+            f"model.moe.num_groups={moe.num_groups}"
+        )
+    if moe.experts_per_token > (allowed := routing.num_candidates(moe)):
+        raise ValueError(
+            f"model.moe.experts_per_token={moe.experts_per_token} is more than the {allowed} "
+            f"experts that model.moe.routing={moe.routing!r} lets a token choose from"
+        )
+    if moe.exempt_share > 1:
+        raise ValueError(f"model.moe.exempt_share={moe.exempt_share}: must be at most 1")

@@ -12,8 +12,9 @@ from flax import nnx
 from jax import Array
 
 from coder.config import ModelConfig
-from coder.model import attention, mla, rope
+from coder.model import attention, mla, moe, rope
 from coder.model.attention import SelfAttention
+from coder.model.balance import Balance
 from coder.model.layers import RmsNorm, SwiGlu, project, weight
 from coder.model.mla import LatentAttention
 from coder.model.moe import Experts
@@ -46,8 +47,8 @@ class Layer(nnx.Module):
         rotation: Rotation,
         segment_ids_BT: Array,
         droppable_B: Array | None = None,
-    ) -> tuple[Array, Kept, Array]:
-        """New activations [B, T, D], what a cache keeps of T positions, and the balance loss."""
+    ) -> tuple[Array, Kept, Balance | None]:
+        """New activations [B, T, D], what a cache keeps of T positions, and the experts' load."""
         query, kept = self.heads(x_BTD, rotation)
         attended_BTQ = self.attention.attend(query, kept, segment_ids_BT)
         x_BTD, balance = self.finish(x_BTD, attended_BTQ, segment_ids_BT, droppable_B)
@@ -63,12 +64,12 @@ class Layer(nnx.Module):
         attended_BTQ: Array,
         segment_ids_BT: Array,
         droppable_B: Array | None = None,
-    ) -> tuple[Array, Array]:
-        """What follows the attention, [B, T, D], and the balance loss, a float32 scalar."""
+    ) -> tuple[Array, Balance | None]:
+        """What follows the attention, [B, T, D], and how the experts are loaded if there are."""
         x_BTD = x_BTD + self.attention.merge(attended_BTQ)
         normalised_BTD = self.mlp_norm(x_BTD)
         if isinstance(self.mlp, SwiGlu):
-            return x_BTD + self.mlp(normalised_BTD), jnp.float32(0.0)
+            return x_BTD + self.mlp(normalised_BTD), None
         added_BTD, balance = self.mlp(normalised_BTD, segment_ids_BT, droppable_B)
         return x_BTD + added_BTD, balance
 
@@ -119,8 +120,8 @@ class Decoder(nnx.Module):
         positions_BT: Array,
         segment_ids_BT: Array,
         droppable_B: Array | None = None,
-    ) -> tuple[Array, Array]:
-        """`hidden`, and the sum of the layers' balance losses, a float32 scalar.
+    ) -> tuple[Array, Balance | None]:
+        """`hidden`, and how the experts are loaded, by layer: arrays [L, ...], None without any.
 
         Args:
             tokens_BT: as for `__call__`, like the next two.
@@ -130,18 +131,17 @@ class Decoder(nnx.Module):
         """
         turn = self.rotation(positions_BT)
 
-        def body(x_BTD: Array, layer: Layer) -> tuple[Array, Array]:
+        def body(x_BTD: Array, layer: Layer) -> tuple[Array, Balance | None]:
             x_BTD, _, balance = layer(x_BTD, turn, segment_ids_BT, droppable_B)
             return x_BTD, balance
 
         if self.config.remat:
             body = jax.checkpoint(body)
-        x_BTD, balance = self.embed(tokens_BT), jnp.float32(0.0)
+        x_BTD, balance = self.embed(tokens_BT), None
         for stack, count in self.stacks():
             # A loop costs little on an accelerator; on a CPU it copies what the gradient needs.
             unroll = min(count, _CPU_UNROLL) if jax.default_backend() == "cpu" else 1
-            x_BTD, balance_L = jax.lax.scan(body, x_BTD, stack, unroll=unroll)
-            balance += jnp.sum(balance_L)
+            x_BTD, balance = jax.lax.scan(body, x_BTD, stack, unroll=unroll)
         return self.norm(x_BTD), balance
 
     def stacks(self) -> list[tuple[Layer, int]]:
@@ -185,6 +185,7 @@ def check(config: ModelConfig) -> None:
             raise ValueError(f"model.{name}={getattr(config, name)}: must be at least 1")
     (mla if config.mla.kv_lora_rank else attention).check(config)
     rope.check(config)
+    moe.check(config)
 
 
 def flops_per_token(config: ModelConfig, sequence_length: int) -> float:
