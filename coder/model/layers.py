@@ -65,6 +65,13 @@ def project_by(module: nnx.Module, name: str, x_BTI: Array, axis: str | None) ->
     return out_BTO if adapter is None else out_BTO + adapter(x_BTI, axis)
 
 
+def adapted_weight(module: nnx.Module, name: str) -> Array:
+    """The weight `name` of a module with its adapter, for products that take it apart."""
+    weight_IO = getattr(module, name)[...]
+    adapter = getattr(module, f"{name}_adapter", None)
+    return weight_IO if adapter is None else adapter.added_to(weight_IO)
+
+
 def project(
     x_BTI: Array, weight_IO: Array, axis: str | None, dtype: jnp.dtype | None = None
 ) -> Array:
