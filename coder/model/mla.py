@@ -16,7 +16,7 @@ from jax import Array
 
 from coder.config import MlaConfig, ModelConfig
 from coder.model.attention import by_head, side_by_side
-from coder.model.layers import RmsNorm, project_by, weight
+from coder.model.layers import RmsNorm, adapted_weight, project_by, weight
 from coder.model.rope import Rotation, rotate_pairs, score_factor
 from coder.sharding import per_device
 from kernels.attention import attention
@@ -83,28 +83,19 @@ class LatentAttention(nnx.Module):
     def attend_cached(self, query_BN1Z: Array, kept: Kept, visible_BS: Array) -> Array:
         """Attention of one new position over S kept ones, [B, 1, O], in the absorbed form.
 
-        No key or value of a kept position is made: queries go through the half of `up_CY` that
-        makes keys, and what they attend to of the latents through the half that makes values.
-
         Args:
             query_BN1Z: the new position's queries.
             kept: of all places of a cache; anything finite where a place is not visible.
             visible_BS: whether a place holds a position of the row's text.
         """
-        shape, dtype = self.shape, query_BN1Z.dtype
-        split = [shape.qk_nope_head_dim]
-        content_BNH, rope_BNP = jnp.split(query_BN1Z[:, :, 0], split, axis=-1)
-        up_CY = self.up_CY[...].astype(dtype)
-        up_CNY = up_CY.reshape(shape.kv_lora_rank, -1, split[0] + shape.v_head_dim)
-        key_CNH, value_CNW = jnp.split(up_CNY, split, axis=-1)
-        query_BNC = jnp.einsum("BNH,CNH->BNC", content_BNH, key_CNH)
-        scores_BNS = _product("BNC,BSC->BNS", query_BNC, kept.latent_BTC)
-        scores_BNS += _product("BNP,BSP->BNS", rope_BNP, kept.rope_key_BTP)
-        scores_BNS = jnp.where(visible_BS[:, None], self.scale * scores_BNS, -jnp.inf)
-        weights_BNS = jax.nn.softmax(scores_BNS, axis=-1).astype(dtype)
-        latent_BNC = jnp.einsum("BNS,BSC->BNC", weights_BNS, kept.latent_BTC)
-        attended_BNW = jnp.einsum("BNC,CNW->BNW", latent_BNC, value_CNW)
-        return side_by_side(attended_BNW[:, :, None])
+        return self.absorbed().attend_cached(query_BN1Z, kept, visible_BS)
+
+    def absorbed(self) -> "AbsorbedAttention":
+        """The same attention for many steps of decoding, its matrix laid out once for all."""
+        width = self.shape.qk_nope_head_dim + self.shape.v_head_dim
+        up_CNY = adapted_weight(self, "up_CY").reshape(self.shape.kv_lora_rank, -1, width)
+        key_CNH, value_CNW = jnp.split(up_CNY, [self.shape.qk_nope_head_dim], axis=-1)
+        return AbsorbedAttention(self, key_CNH.transpose(1, 2, 0), value_CNW.swapaxes(0, 1))
 
     def merge(self, attended_BTO: Array) -> Array:
         """The output projection of all heads, [B, T, D]."""
@@ -129,6 +120,42 @@ class LatentAttention(nnx.Module):
         return attention(
             query_BNTZ, key_BNTZ, value_BNTW, segment_ids=segment_ids_BT, scale=self.scale
         )
+
+
+class AbsorbedAttention(nnx.Module):
+    """Latent attention that makes no key or value of a kept position (section 2.1.2).
+
+    Queries go through the half of `up_CY` that makes keys, and what they attend to of the latents
+    through the half that makes values. Both are products of every head, for which a CPU would
+    otherwise bring the matrix into this order at every step, at many times their own cost.
+    """
+
+    def __init__(self, attention: LatentAttention, key_NHC: Array, value_NCW: Array):
+        """Takes the halves of the matrix beside the attention that they are of."""
+        self.attention = attention
+        self.key_NHC = nnx.Variable(key_NHC)
+        self.value_NCW = nnx.Variable(value_NCW)
+
+    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Array, Kept]:
+        """See `LatentAttention`."""
+        return self.attention.heads(x_BTD, rotation)
+
+    def attend_cached(self, query_BN1Z: Array, kept: Kept, visible_BS: Array) -> Array:
+        """See `LatentAttention`."""
+        dtype = query_BN1Z.dtype
+        content_BNH, rope_BNP = jnp.split(query_BN1Z[:, :, 0], [self.key_NHC.shape[1]], axis=-1)
+        query_BNC = jnp.einsum("BNH,NHC->BNC", content_BNH, self.key_NHC[...].astype(dtype))
+        scores_BNS = _product("BNC,BSC->BNS", query_BNC, kept.latent_BTC)
+        scores_BNS += _product("BNP,BSP->BNS", rope_BNP, kept.rope_key_BTP)
+        scores_BNS = jnp.where(visible_BS[:, None], self.attention.scale * scores_BNS, -jnp.inf)
+        weights_BNS = jax.nn.softmax(scores_BNS, axis=-1).astype(dtype)
+        latent_BNC = jnp.einsum("BNS,BSC->BNC", weights_BNS, kept.latent_BTC)
+        value_NCW = self.value_NCW[...].astype(dtype)
+        return side_by_side(jnp.einsum("BNC,NCW->BNW", latent_BNC, value_NCW)[:, :, None])
+
+    def merge(self, attended_BTO: Array) -> Array:
+        """See `LatentAttention`."""
+        return self.attention.merge(attended_BTO)
 
 
 def check(config: ModelConfig) -> None:
