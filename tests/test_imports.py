@@ -30,6 +30,10 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
         "coder.cores kernels",
         BEAM,
     ),
+    "coder.huggingface": (
+        "coder.huggingface coder.model coder.data.tokenizer coder.checkpoint coder.config",
+        BEAM,
+    ),
     "coder.infer": (
         "coder.infer coder.model coder.data coder.checkpoint coder.sharding coder.config",
         BEAM,

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder in Hugging Face's layout: which model it is, and where each of its tensors lies.
+
+Nothing of the weights is read. What does not fit config.json is found here, before any work.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coder.checkpoint import CheckpointError
+from coder.config import ModelConfig
+from coder.huggingface.config import architecture, from_huggingface
+from coder.huggingface.names import Tensor, tensors
+from coder.huggingface.tensor_file import TYPES, Entry, read_entries
+
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+_RECOMPUTED = ".rotary_emb.inv_freq"
+"""Ends the names of tensors that old files have and nobody reads: RoPE's frequencies."""
+_NAMED_AT_MOST = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that can be imported."""
+
+    folder: Path
+    architecture: str
+    config: ModelConfig
+    dtype: str
+    """Of all tensors, in the format's words."""
+    tensors: list[tuple[Tensor, Entry]]
+    """What a tensor is, and where; in the order of the files."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tensors."""
+        return sum(entry.end - entry.start for _, entry in self.tensors)
+
+
+def read_source(folder: Path) -> Source:
+    """Reads config.json, the index and the headers of the files.
+
+    Raises:
+        CheckpointError: they cannot be read, are not supported, or do not fit each other.
+    """
+    values = read_json(folder / "config.json")
+    try:
+        kind, config = architecture(values), from_huggingface(values)
+    except ValueError as error:
+        raise CheckpointError(f"{folder / 'config.json'}: {error}") from None
+    entries = _entries(folder)
+    expected = {tensor.name: tensor for tensor in tensors(config)}
+    _check_names(folder, expected, entries)
+    dtype = next(iter(entries.values())).dtype
+    for name, tensor in expected.items():
+        _check(tensor, entries[name], dtype)
+    found = sorted(entries.items(), key=lambda item: (item[1].path, item[1].start))
+    return Source(folder, kind, config, dtype, [(expected[name], entry) for name, entry in found])
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The values of a JSON file.
+
+    Raises:
+        CheckpointError: there is no such file, or it holds no JSON object.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is no JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} holds no JSON object, but {type(values).__name__}")
+    return values
+
+
+def _entries(folder: Path) -> dict[str, Entry]:
+    """Every tensor of the folder's files."""
+    if (folder / INDEX).exists():
+        return _indexed(folder)
+    if not (folder / WHOLE).exists():
+        others = [path.name for path in sorted(folder.glob("*.bin"))[:1]]
+        hint = (
+            f"; it has {others[0]}, which holds programs as well as weights and is not read: "
+            "convert it to safetensors, as by transformers' save_pretrained"
+            if others
+            else ""
+        )
+        raise CheckpointError(f"{folder} has neither {WHOLE} nor {INDEX}{hint}")
+    return _without_recomputed(read_entries(folder / WHOLE))
+
+
+def _indexed(folder: Path) -> dict[str, Entry]:
+    """The tensors that the index places, each in the file that it says."""
+    index = folder / INDEX
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError(f"{index} has no weight_map of tensors to files")
+    entries: dict[str, Entry] = {}
+    for shard in sorted(set(map(str, places.values()))):
+        named = {name for name, place in places.items() if place == shard}
+        if Path(shard).name != shard:
+            raise CheckpointError(f"{index} places tensors in {shard!r}, outside of its folder")
+        if not (folder / shard).exists():
+            raise CheckpointError(
+                f"{folder / shard} is missing: {index.name} places {len(named)} tensors there, as "
+                f"{min(named)}"
+            )
+        found = read_entries(folder / shard)
+        if named - found.keys():
+            raise CheckpointError(
+                f"{folder / shard} lacks {min(named - found.keys())}, which {index.name} places "
+                "there"
+            )
+        for name in found.keys() - named:
+            raise CheckpointError(
+                f"{folder / shard} has {name}, which {index.name} does not place there"
+            )
+        entries |= found
+    return _without_recomputed(entries)
+
+
+def _without_recomputed(entries: dict[str, Entry]) -> dict[str, Entry]:
+    return {name: entry for name, entry in entries.items() if not name.endswith(_RECOMPUTED)}
+
+
+def _check_names(folder: Path, expected: dict[str, Tensor], entries: dict[str, Entry]) -> None:
+    """Raises CheckpointError unless the tensors are those of the model."""
+    missing = [name for name in expected if name not in entries]
+    if missing:
+        shapes = [f"{name} {list(expected[name].shape)}" for name in missing]
+        raise CheckpointError(
+            f"{folder} lacks {_some(shapes)}: config.json describes a model that has them"
+        )
+    surplus = [
+        f"{name} {list(entry.shape)}" for name, entry in entries.items() if name not in expected
+    ]
+    if surplus:
+        raise CheckpointError(
+            f"{folder} has {_some(surplus)}: config.json describes a model without"
+        )
+
+
+def _check(tensor: Tensor, entry: Entry, dtype: str) -> None:
+    """Raises CheckpointError unless a tensor has the shape and type that it should have."""
+    where = f"{entry.path}: {tensor.name}"
+    if entry.shape != tensor.shape:
+        raise CheckpointError(
+            f"{where} is {list(entry.shape)}; config.json describes a model in which it is "
+            f"{list(tensor.shape)}"
+        )
+    if entry.dtype not in TYPES:
+        raise CheckpointError(f"{where} is {entry.dtype}: only {' and '.join(TYPES)} are read")
+    if entry.dtype != dtype:
+        raise CheckpointError(
+            f"{where} is {entry.dtype}, and other tensors are {dtype}: they must be of one type"
+        )
+
+
+def _some(names: list[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
+    return ", ".join(names[:_NAMED_AT_MOST]) + more
