@@ -220,7 +220,7 @@ def _rope_values(config: ModelConfig) -> dict[str, Any]:
         details = {name: value for name, value in details.items() if value}
     return {
         "rope_theta": theta,
-        "rope_scaling": {"type": kind, "rope_type": kind, **details} if details else None,
+        "rope_scaling": {"type": kind, **details} if details else None,
         "rope_parameters": {"rope_type": kind, "rope_theta": theta, **details},
     }
 

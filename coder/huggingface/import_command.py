@@ -36,5 +36,5 @@ def main(argv: list[str]) -> None:
         sys.exit(f"error: {error}")
     print(
         f"{options.output}: {source.architecture}, {len(source.tensors)} tensors, "
-        f"{source.size / 1e9:.2f} GB of {source.dtype} in {time.monotonic() - started:.0f} s"
+        f"{source.size / 1e6:,.1f} MB of {source.dtype} in {time.monotonic() - started:.0f} s"
     )
