@@ -141,6 +141,12 @@ def merged(decoder: Decoder) -> Decoder:
     return found
 
 
+def merged_layer(weight_IO: Array, adapter: LowRank, layer: Array | int) -> Array:
+    """The matrix of one layer with a stack's adapter added in, in the type of the matrix."""
+    of_layer = jax.tree.map(lambda x: x[layer], adapter)
+    return of_layer.added_to(weight_IO).astype(weight_IO.dtype)
+
+
 def matrices(decoder: Decoder) -> dict[str, Array]:
     """The stacked matrices [L, I, O] that adapters can be beside: "layers/attention/query_DQ"."""
     return {path: getattr(module, name)[...] for path, (module, name) in _owners(decoder).items()}
@@ -183,11 +189,10 @@ def _drawn(key: Array, weight_LIO: Array, rank: int, alpha: float) -> LowRank:
 def _merged_stack(weight_LIO: Array, adapter: LowRank) -> Array:
     """Layer by layer, so that a single one is in float32 at a time."""
 
-    def merge(pair: tuple[Array, LowRank]) -> Array:
-        weight_IO, layer = pair
-        return layer.added_to(weight_IO).astype(weight_IO.dtype)
+    def merge(numbered: tuple[Array, Array]) -> Array:
+        return merged_layer(numbered[1], adapter, numbered[0])
 
-    return jax.lax.map(merge, (weight_LIO, adapter))
+    return jax.lax.map(merge, (jnp.arange(len(weight_LIO)), weight_LIO))
 
 
 def _among(name: str, names: list[str]) -> str:

@@ -17,7 +17,9 @@ from safetensors.numpy import load_file, save_file
 from coder.checkpoint import CheckpointError
 from coder.config import MlaConfig, ModelConfig, MoeConfig
 from coder.huggingface.adapters import load_adapter, read_adapters, save_adapter
-from coder.model.lora import LowRank, adapters_of, matrices, with_adapters
+from coder.huggingface.import_model import import_model, load
+from coder.huggingface.source import read_source
+from coder.model.lora import LowRank, adapters_of, matrices, merged, with_adapters
 from coder.model.transformer import Decoder
 from tests.model.test_transformer import SMALL
 
@@ -32,6 +34,7 @@ LLAMA_TARGETS = ["query_DQ", "down_FD"]
 V2_TARGETS = ["query_down_DR", "query_up_RQ", "down_DX", "up_CY", "output_OD"]
 RANK = 3
 PREFIX = "base_model.model.model.layers"
+GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("peft_*.npz"))
 
 # As PEFT 0.21 writes it, without the fields that are null.
 PEFT_CONFIG: dict[str, Any] = {
@@ -122,6 +125,48 @@ def test_an_adapter_of_peft_is_read(folder):
         np.testing.assert_array_equal(found.down_IR[...][layer].T, tensors[f"{name}.lora_A.weight"])
         np.testing.assert_array_equal(found.up_RO[...][layer].T, tensors[f"{name}.lora_B.weight"])
         assert found.scale == 2.0
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_logits_are_those_of_peft(path, tmp_path):
+    expected, tokens = unpack(path, tmp_path)
+    import_model(read_source(tmp_path / "model"), tmp_path / "imported")
+    plain, config = load(tmp_path / "imported")
+    model = load_adapter(plain, tmp_path / "adapter")
+    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+
+    @jax.jit
+    def logits(model: Decoder) -> jax.Array:
+        return model(tokens, positions, jnp.ones_like(tokens))
+
+    np.testing.assert_allclose(logits(model), expected, atol=1e-5)
+    np.testing.assert_allclose(logits(merged(model)), expected, atol=1e-5)
+    assert not np.allclose(logits(plain), expected, atol=0.5)
+    save_adapter(model, tmp_path / "again")
+    assert same(read_adapters(config, tmp_path / "again"), adapters_of(model))
+
+
+def unpack(path: Path, directory: Path) -> tuple[np.ndarray, jax.Array]:
+    """Makes the folders `model` and `adapter` of a golden file; its logits and tokens."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    for kind, config, weights in (
+        ("model", "config", "model"),
+        ("adapter", "adapter_config", "adapter_model"),
+    ):
+        (directory / kind).mkdir()
+        (directory / kind / f"{config}.json").write_text(str(arrays[config]))
+        tensors = {
+            key.removeprefix(f"{kind}/"): array
+            for key, array in arrays.items()
+            if key.startswith(f"{kind}/")
+        }
+        save_file(tensors, directory / kind / f"{weights}.safetensors")
+    return arrays["logits"], jnp.asarray(arrays["tokens"], jnp.int32)
+
+
+def test_there_are_golden_files():
+    assert len(GOLDEN) == 3
 
 
 def test_a_stabilised_rank_divides_by_its_root(tmp_path):
