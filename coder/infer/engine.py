@@ -6,16 +6,19 @@ this side looks at what was written, hands it on, empties the slots whose sample
 fills them with the next in the queue. A prompt is read once, however many samples follow it.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from coder.infer import slots as device
 from coder.infer.sampling import Sampling, rule
+from coder.model.cache import apart
 from coder.model.transformer import Decoder
 
 _SMALLEST_PROMPT = 16
@@ -94,6 +97,7 @@ class Engine:
             if value < 1:
                 raise ValueError(f"{name}={value}: must be at least 1")
         self.model, self.slots, self.capacity, self.chunk = model, slots, capacity, chunk
+        self.layers = apart(model)
         self._state: device.State | None = None
 
     def complete(self, requests: Sequence[Request]) -> list[list[Sample]]:
@@ -147,8 +151,17 @@ class _Sample:
     def extend(
         self, tokens: list[int], log_probs: list[float], live: bool
     ) -> tuple[Piece, Sample | None]:
-        """Takes what was written; a sample is returned when it is over."""
+        """Takes what was written; a sample is returned when it is over.
+
+        Raises:
+            FloatingPointError: the model's logits are not finite.
+        """
         before = len(self.tokens)
+        if any(map(math.isnan, log_probs)):
+            raise FloatingPointError(
+                f"request {self.request}: after {before} tokens the model's logits are not finite: "
+                "its parameters are damaged, or too large for its compute_dtype"
+            )
         finish: Finish | None = None if live else "length"
         if tokens[-1] in self.asked.stop_ids:
             tokens, log_probs, finish = tokens[:-1], log_probs[:-1], "stop"
@@ -174,7 +187,7 @@ class _Run:
             for sample in range(request.samples)
         )
         self.slots: list[_Sample | None] = [None] * engine.slots
-        self.text: tuple[int, device.Text] | None = None
+        self.text: device.Text | None = None
 
     def pieces(self) -> Iterator[tuple[Piece, Sample | None]]:
         """Until every sample is over."""
@@ -192,21 +205,24 @@ class _Run:
         """Puts a sample into a free slot, with its first token."""
         terms = _terms(sample, self.engine.model.config.vocab_size)
         text = self._read(sample)
-        self.state, token, log_prob, live = device.begin(self.state, slot, text, terms)
+        self.state, *first = device.begin(self.state, slot, text, terms)
+        token, log_prob, live = jax.device_get(first)
         self.slots[slot] = sample
-        return self._extend(slot, [int(token)], [float(log_prob)], bool(live))
+        if not self.waiting or self.waiting[0].request != sample.request:
+            self.text = None
+        return self._extend(slot, [token.item()], [log_prob.item()], bool(live))
 
     def _read(self, sample: _Sample) -> device.Text:
-        """The sample's prompt; the one that was read last is kept for the samples after it."""
-        if self.text is None or self.text[0] != sample.request:
-            self.text = None
-            prompt = np.asarray(sample.asked.prompt, np.int32)
-            size = min(_bucket(len(prompt), _SMALLEST_PROMPT), self.engine.capacity)
-            tokens_1T = np.zeros((1, size), np.int32)
-            tokens_1T[0, : len(prompt)] = prompt
-            length_1 = np.array([len(prompt)], np.int32)
-            self.text = sample.request, device.read(self.engine.model, tokens_1T, length_1)
-        return self.text[1]
+        """The sample's prompt, which is kept until the last of its request's samples has begun."""
+        if self.text:
+            return self.text
+        prompt = np.asarray(sample.asked.prompt, np.int32)
+        size = min(_bucket(len(prompt), _SMALLEST_PROMPT), self.engine.capacity)
+        tokens_1T = np.zeros((1, size), np.int32)
+        tokens_1T[0, : len(prompt)] = prompt
+        length_1 = np.array([len(prompt)], np.int32)
+        self.text = text = device.read(self.engine.model, tokens_1T, length_1)
+        return text
 
     def _write(self, steps: int) -> Iterator[tuple[Piece, Sample | None]]:
         """Decodes a chunk."""
@@ -216,10 +232,17 @@ class _Run:
         # While others wait, a slot that is free is worth a look.
         least = len(live) if self.waiting else 1
         self.state, written = device.write(
-            self.engine.model, self.state, steps, least, size=self.engine.chunk, places=places
+            self.engine.model,
+            self.engine.layers,
+            self.state,
+            steps,
+            least,
+            size=self.engine.chunk,
+            places=places,
         )
-        tokens_BT, log_probs_BT = np.asarray(written.tokens_BT), np.asarray(written.log_probs_BT)
-        count_B, live_B = np.asarray(self.state.count_B), np.asarray(self.state.live_B)
+        (tokens_BT, log_probs_BT), count_B, live_B = jax.device_get(
+            (written, self.state.count_B, self.state.live_B)
+        )
         for slot, sample in enumerate(self.slots):
             if sample:
                 new = count_B[slot] - len(sample.tokens)

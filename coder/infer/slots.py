@@ -18,7 +18,7 @@ from jax import Array
 from coder.infer.sampling import Rule, Sampling, draw, rule
 from coder.model import cache as caching
 from coder.model.cache import Cache
-from coder.model.transformer import Decoder
+from coder.model.transformer import Decoder, Layer
 
 
 class Text(NamedTuple):
@@ -101,12 +101,20 @@ def begin(state: State, slot: Array, text: Text, terms: Terms) -> tuple[State, A
 
 @partial(jax.jit, donate_argnames="state", static_argnames=("size", "places"))
 def write(
-    model: Decoder, state: State, steps: Array, least: Array, *, size: int, places: int
+    model: Decoder,
+    layers: list[Layer],
+    state: State,
+    steps: Array,
+    least: Array,
+    *,
+    size: int,
+    places: int,
 ) -> tuple[State, Written]:
     """Decodes until too few samples go on.
 
     Args:
         model: the model.
+        layers: the model's, `cache.apart`.
         state: the slots.
         steps: tokens that are added to a slot at most.
         least: stop earlier, when fewer samples than this go on.
@@ -122,7 +130,7 @@ def write(
 
     def add(carry: tuple[Array, State, Written]) -> tuple[Array, State, Written]:
         done, state, written = carry
-        state, *new = _step(model, state, places)
+        state, *new = _step(model, layers, state, places)
         written = jax.tree.map(
             lambda all_BT, new_B: jax.lax.dynamic_update_slice(all_BT, new_B[:, None], (0, done)),
             written,
@@ -139,10 +147,12 @@ def keep(state: State, kept_B: Array) -> State:
     return state._replace(live_B=state.live_B & kept_B)
 
 
-def _step(model: Decoder, state: State, places: int) -> tuple[State, Array, Array]:
+def _step(
+    model: Decoder, layers: list[Layer], state: State, places: int
+) -> tuple[State, Array, Array]:
     """One more token of every live slot, and its log-probability."""
     live_B = state.live_B
-    logits_BV, cache = caching.step(model, state.token_B, state.cache, live_B, places)
+    logits_BV, cache = caching.step(model, state.token_B, state.cache, live_B, places, layers)
     token_B, log_prob_B = draw(logits_BV, state.terms.rule, state.count_B, live_B)
     count_B = state.count_B + live_B
     goes_on_B = live_B & _goes_on(token_B, count_B, state.terms)
