@@ -10,6 +10,8 @@ before is taken when one is wrong.
 import hashlib
 import json
 import logging
+import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,11 @@ _UNREADABLE = (ValueError, OSError, KeyError, TypeError, RuntimeError)
 """What Orbax and tensorstore were seen to raise for damaged files; a missing key and a wrong shape
 are among them.
 """
+
+
+_ANOTHER_VERSION = (
+    "written by another version or for another model; use that version, or train in an empty folder"
+)
 
 
 class CheckpointError(Exception):
@@ -126,18 +133,34 @@ def load_parameters(run_dir: Path | str) -> tuple[Decoder, RunConfig]:
     """The model of a run at its newest verified checkpoint, and the run's settings.
 
     Raises:
-        CheckpointError: `run_dir` is no run, or has no checkpoint that can be read.
+        CheckpointError: `run_dir` is no run, has no checkpoint that can be read, or is of another
+            version.
     """
     run_dir = Path(run_dir)
+    config = _read_config(run_dir / "config.json")
     try:
-        config = from_json(RunConfig, json.loads((run_dir / "config.json").read_text())["run"])
-    except FileNotFoundError:
-        raise CheckpointError(f"{run_dir} is no run: it has no config.json") from None
-    graph, state = nnx.split(nnx.eval_shape(lambda: Decoder(config.model, nnx.Rngs(0))))
+        graph, state = nnx.split(nnx.eval_shape(lambda: Decoder(config.model, nnx.Rngs(0))))
+    except ValueError as error:
+        raise CheckpointError(f"{run_dir}/config.json: {error}") from None
     restored = restore_latest(run_dir / FOLDER, {"parameters": nnx.to_pure_dict(state)})
     if restored is None:
         raise CheckpointError(f"{run_dir} has no checkpoint yet: train it first")
     return nnx.merge(graph, restored.trees["parameters"]), config
+
+
+def _read_config(path: Path) -> RunConfig:
+    try:
+        return from_json(RunConfig, json.loads(path.read_text(encoding="utf-8"))["run"])
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{path.parent} is no run: it has no config.json") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {os.strerror(error.errno or 0)}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error}): restore it or train again") from None
+    except (KeyError, TypeError, AttributeError):
+        raise CheckpointError(f"{path} is not the config.json of a run: it has no `run`") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}; {_ANOTHER_VERSION}") from None
 
 
 def _restore(directory: Path, step: int, like: dict[str, Tree]) -> Restored:
@@ -146,14 +169,33 @@ def _restore(directory: Path, step: int, like: dict[str, Tree]) -> Restored:
     contents = {name: metadata.get(name) for name in ("digests", "extras")}
     if metadata.get("seal") != digest(contents):
         raise ValueError("its metadata are not those that were saved")
-    trees = v1.load_checkpointables(path, jax.tree.map(_placed, like))
+    _check_leaves(like, contents["digests"], path)
+    trees = v1.load_checkpointables(path, jax.tree.map(placed, like))
     for name, found in _digests(trees).items():
         if found != contents["digests"][name]:
             raise ValueError(f"{name} is not the array that was saved")
     return Restored(step, trees, contents["extras"])
 
 
-def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
+def _check_leaves(like: dict[str, Tree], digests: dict[str, str], path: str) -> None:
+    """Raises CheckpointError, which names the first leaf that was not saved, or not so."""
+    wanted = dict(_leaves(like))
+    for name, leaf in wanted.items():
+        if name not in digests:
+            raise CheckpointError(f"{path} has no {name}: {_ANOTHER_VERSION}")
+        saved = re.findall(r"\[.*\]", digests[name])[0]
+        if saved != str(list(leaf.shape) or [1]):  # `_digests` sees scalars so
+            raise CheckpointError(
+                f"{path}: {name} is {saved}, expected {list(leaf.shape)}: {_ANOTHER_VERSION}"
+            )
+    for name in digests:
+        if name.partition("/")[0] in like and name not in wanted:
+            raise CheckpointError(
+                f"{path} has {name}, which this model has not: {_ANOTHER_VERSION}"
+            )
+
+
+def placed(leaf: Any) -> jax.ShapeDtypeStruct:
     """Shape, type and place of a leaf to load: where it lies on the mesh, or the first device."""
     mesh = jax.sharding.get_mesh()
     sharding: Sharding = SingleDeviceSharding(jax.devices()[0])

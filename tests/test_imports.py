@@ -35,7 +35,8 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
         BEAM,
     ),
     "coder.infer": (
-        "coder.infer coder.model coder.data coder.checkpoint coder.sharding coder.config",
+        "coder.infer coder.model coder.data coder.huggingface coder.checkpoint coder.sharding "
+        "coder.config",
         BEAM,
     ),
     "coder.eval": (

@@ -63,10 +63,9 @@ class Document:
     files: tuple[DocumentFile, ...]
 
     def file_text(self, number: int) -> str:
-        """File `number` under its path comment; ends with a line break, for the next to follow."""
+        """File `number` under its path comment, see `headed`."""
         file = self.files[number]
-        end = "" if file.text.endswith("\n") else "\n"
-        return path_header(file.path, file.language) + file.text + end
+        return headed(file.path, file.language, file.text)
 
     def text(self) -> str:
         """What a model reads: every file in order, each under its path comment."""
@@ -113,6 +112,12 @@ class Document:
         (id_,), (repository,), (revision,) = text["id"], text["repository"], text["revision"]
         (split,), (order,) = text["split"], text["order"]
         return cls(id_, repository, revision, cast(Split, split), order, files)
+
+
+def headed(path: str, language: str, text: str) -> str:
+    """A file under its path comment; ends with a line break, for the next to follow."""
+    end = "" if text.endswith("\n") else "\n"
+    return path_header(path, language) + text + end
 
 
 def stable_hash(seed: int, *parts: str) -> int:

@@ -23,7 +23,8 @@ FIM_HOLE, FIM_BEGIN, FIM_END = "<｜fim▁hole｜>", "<｜fim▁begin｜>", "<�
 NUM_MASKS = 64
 """Sentinels of masked spans; T5 has 100. At its 15 % in spans of 3, they serve 1,280 tokens."""
 MASKS = tuple(f"<｜mask▁{number}｜>" for number in range(NUM_MASKS))
-CHAT = ("<|User|>", "<|Assistant|>", "<|EOT|>")
+EOT = "<|EOT|>"
+CHAT = ("<|User|>", "<|Assistant|>", EOT)
 """Of v1's chat format: their ids must exist when a model is pre-trained, to be fine-tuned later."""
 CONTROL_TOKENS = (BOS, EOS, FIM_HOLE, FIM_BEGIN, FIM_END, PAD, *CHAT, *MASKS)
 """In the order of v1's ids 32013-32021, then the masks, which v1 does not have."""
@@ -75,8 +76,11 @@ class Tokenizer:
         self.vocab_size = max(names.values()) + 1
         """Ids are below this; control tokens included."""
         self._bytes_of_id = [b""] * self.vocab_size
-        for name, id_ in names.items():
-            self._bytes_of_id[id_] = name.encode() if name in self._ids else _token_bytes(name)
+        try:
+            for name, id_ in names.items():
+                self._bytes_of_id[id_] = name.encode() if name in self._ids else _token_bytes(name)
+        except KeyError as error:
+            raise TokenizerError(f"token {name!r} is not spelled in bytes: {error}") from None
 
     @classmethod
     def load(cls, path: Path | str) -> "Tokenizer":
@@ -156,6 +160,15 @@ class Tokenizer:
     def fim_end(self) -> int:
         """Stands after the suffix."""
         return self._control(FIM_END)
+
+    @property
+    def eot(self) -> int:
+        """Ends a reply in v1's chat format."""
+        return self._control(EOT)
+
+    def has(self, *names: str) -> bool:
+        """Whether there are control tokens of these names."""
+        return all(name in self._ids for name in names)
 
     def mask(self, number: int) -> int:
         """The sentinel of masked span `number`, from 0.

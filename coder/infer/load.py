@@ -1,13 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trained run as what a user of it needs: model, tokenizer, settings."""
+"""A model as what a user of it needs, be it a trained run or an imported checkpoint."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from coder.checkpoint import CheckpointError, load_parameters
-from coder.config import RunConfig
-from coder.data.tokenizer import Tokenizer, TokenizerError
+from coder.config import ModelConfig, RunConfig
+from coder.data.chat import Template
+from coder.data.tokenizer import BOS, EOS, FIM_BEGIN, FIM_END, FIM_HOLE, Tokenizer, TokenizerError
+from coder.infer.prompt import Format, trained_format
 from coder.model.transformer import Decoder
+
+IMPORTED = "imported.json"
+"""What tells the folder of an imported checkpoint from that of a run."""
+SOURCE = "huggingface"
+"""Where an imported checkpoint keeps the small files of its source, byte for byte."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready to be asked."""
+
+    model: Decoder
+    tokenizer: Tokenizer
+    context_length: int
+    """Tokens that it can read, its own answer included."""
+    infill: Format | None
+    """How it was taught to fill in a middle; None: it was not."""
+    chat: Template | None
+    """How it was taught to converse; None: it was not."""
+    end_ids: frozenset[int]
+    """Tokens that end an answer."""
+
+    @property
+    def bos_ids(self) -> list[int]:
+        """What a text begins with: bos, or nothing where the tokenizer has none."""
+        return [self.tokenizer.bos] if self.tokenizer.has(BOS) else []
+
+
+def load(directory: Path) -> Loaded:
+    """Reads the folder of a run or of an imported checkpoint.
+
+    Raises:
+        CheckpointError: it is neither, or a part of it is missing, damaged or of another version.
+    """
+    if (directory / IMPORTED).exists():
+        return _imported(directory)
+    model, tokenizer, run = load_run(directory)
+    return Loaded(
+        model,
+        tokenizer,
+        run.model.max_positions or run.data.sequence_length,
+        trained_format(run.data),
+        chat=None,
+        end_ids=frozenset({tokenizer.eos}),
+    )
 
 
 def load_run(run_dir: Path | str) -> tuple[Decoder, Tokenizer, RunConfig]:
@@ -18,8 +67,92 @@ def load_run(run_dir: Path | str) -> tuple[Decoder, Tokenizer, RunConfig]:
             is gone.
     """
     model, config = load_parameters(run_dir)
-    path = json.loads((Path(run_dir) / "config.json").read_text())["tokenizer"]
+    record = json.loads((Path(run_dir) / "config.json").read_text(encoding="utf-8"))
+    if "tokenizer" not in record:
+        raise CheckpointError(f"{run_dir}/config.json does not tell the tokenizer")
     try:
-        return model, Tokenizer.load(path), config
+        tokenizer = Tokenizer.load(record["tokenizer"])
     except (OSError, TokenizerError) as error:
         raise CheckpointError(f"{run_dir}: cannot read its tokenizer: {error}") from error
+    _check_sizes(tokenizer, config.model, Path(run_dir))
+    return model, tokenizer, config
+
+
+def _imported(directory: Path) -> Loaded:
+    from coder.huggingface import import_model  # which a trained run has no use for
+
+    source = directory / SOURCE
+    try:
+        tokenizer = Tokenizer.load(source / "tokenizer.json")
+    except (OSError, TokenizerError) as error:
+        raise CheckpointError(f"{directory}: cannot read its tokenizer: {error}") from error
+    model, config = import_model.load(directory)
+    _check_sizes(tokenizer, config, directory)
+    return Loaded(
+        model,
+        tokenizer,
+        config.max_positions,
+        _released_format(tokenizer, config),
+        _chat_template(source),
+        _end_ids(source, tokenizer, config.vocab_size),
+    )
+
+
+def _check_sizes(tokenizer: Tokenizer, config: ModelConfig, directory: Path) -> None:
+    if tokenizer.vocab_size > config.vocab_size:
+        raise CheckpointError(
+            f"{directory}: its tokenizer has {tokenizer.vocab_size} tokens, its model "
+            f"{config.vocab_size}: they do not belong together"
+        )
+
+
+def _released_format(tokenizer: Tokenizer, config: ModelConfig) -> Format | None:
+    """PSM where the tokenizer has its tokens and the model is none that never saw them.
+
+    Those are v1.5, a Llama with V2's vocabulary (v1's report, section 5), and the 236B model of
+    V2 (V2's report, section 3.1), which share their tokenizers with others.
+    """
+    latent = config.mla.kv_lora_rank > 0
+    is_v1_5 = not latent and config.vocab_size == 102_400
+    is_236b = latent and config.vocab_size == 102_400 and config.num_layers == 60
+    if is_v1_5 or is_236b or not tokenizer.has(BOS, FIM_BEGIN, FIM_HOLE, FIM_END):
+        return None
+    return "psm"
+
+
+def _chat_template(source: Path) -> Template | None:
+    """The template whose marks the checkpoint's own has; None: it has no template, or another."""
+    text = json.dumps(_json(source / "tokenizer_config.json").get("chat_template", ""))
+    jinja = source / "chat_template.jinja"
+    if jinja.is_file():
+        text = jinja.read_text(encoding="utf-8", errors="replace")
+    if "### Instruction:" in text and "### Response:" in text:
+        return "v1"
+    return "v2" if "User: " in text and "Assistant:" in text else None
+
+
+def _end_ids(source: Path, tokenizer: Tokenizer, vocab_size: int) -> frozenset[int]:
+    """What config.json and generation_config.json say, a token or several, and the tokenizer's."""
+    found = {tokenizer.eos} if tokenizer.has(EOS) else set[int]()
+    for name in ("config.json", "generation_config.json"):
+        stated = _json(source / name).get("eos_token_id")
+        ids = stated if isinstance(stated, list) else [stated]
+        found.update(id_ for id_ in ids if isinstance(id_, int) and 0 <= id_ < vocab_size)
+    return frozenset(found)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a file; empty where there is no file.
+
+    Raises:
+        CheckpointError: the file holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}; import it again") from None
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} holds no JSON object; import it again")
+    return values

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The prompt on which a run fills in a middle: the format that its training examples had."""
+"""The prompt on which a model fills in a middle, in the format that its training examples had."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,6 +9,10 @@ from coder.data import fim, spans
 from coder.data.tokenizer import Tokenizer
 
 Format = Literal["psm", "spm", "msp"]
+
+
+class PromptError(ValueError):
+    """A request that the model cannot answer; the message says why and what to change."""
 
 
 def trained_format(data: DataConfig) -> Format | None:
@@ -25,3 +29,19 @@ def infill_prompt(
     if form == "msp":
         return spans.prompt_ids(tokenizer, prefix_ids, suffix_ids)
     return fim.prompt_ids(tokenizer, prefix_ids, suffix_ids, form)
+
+
+def fitted(
+    prefix_ids: Sequence[int], suffix_ids: Sequence[int], room: int
+) -> tuple[Sequence[int], Sequence[int]]:
+    """The end of the prefix and the beginning of the suffix, which fit into `room` tokens together.
+
+    Where both are too long, three quarters of the room are the prefix's.
+    """
+    suffix_ids = suffix_ids[: max(room // 4, room - len(prefix_ids))]
+    return last(prefix_ids, room - len(suffix_ids)), suffix_ids
+
+
+def last(ids: Sequence[int], count: int) -> Sequence[int]:
+    """The last `count` of some tokens, or all of them if they are fewer."""
+    return ids[max(0, len(ids) - count) :]

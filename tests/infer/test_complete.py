@@ -1,94 +1,237 @@
 # SPDX-License-Identifier: Apache-2.0
-import json
+"""`python -m coder complete`: what the model is shown, what is printed, what is refused."""
+
+import dataclasses
+import io
+import sys
 from pathlib import Path
 
-import jax
 import pytest
-from flax import nnx
 
-from coder import checkpoint
-from coder.config import DataConfig, ModelConfig, RunConfig, to_json
-from coder.data import tokenizer
-from coder.infer.complete import PromptError, main, prompt
-from coder.infer.load import load_run
-from coder.model.transformer import init_decoder
+from coder.data import fim
+from coder.infer.complete import infill_format, main, prompt_ids
+from coder.infer.engine import Engine, Request
+from coder.infer.load import Loaded, load
+from coder.infer.place import Place, read_place
+from coder.infer.prompt import PromptError
+from coder.infer.repository import neighbourhood
+from coder.infer.sampling import Sampling
+from tests.infer.small_models import LLAMA, TOKENIZER, write_imported, write_run
 
-TOKENIZER = tokenizer.train(["def add(a, b):\n    return a + b\n" * 3], 330)
-PSM, NO_FIM = DataConfig(fim_rate=0.5), DataConfig(fim_rate=0.0)
-PREFIX, SUFFIX = "def add(a, b):\n    return ", "\n"
+PREFIX, SUFFIX = "def add(a, b):\n    return ", "\n# end\n"
+PLACE = Place(Path(), PREFIX, SUFFIX)
 
 
-def write_run(directory: Path, data: DataConfig = PSM) -> Path:
-    """A run with a checkpoint of random parameters."""
-    model = ModelConfig(
-        vocab_size=TOKENIZER.vocab_size,
-        d_model=16,
-        num_layers=1,
-        num_heads=2,
-        num_kv_heads=1,
-        head_dim=8,
-        d_ff=16,
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_imported(tmp_path_factory.mktemp("imported") / "v1", LLAMA)
+
+
+@pytest.fixture(scope="module")
+def loaded(run: Path) -> Loaded:
+    return load(run)
+
+
+def expected(model: Path, prompt: list[int], count: int, sampling: Sampling) -> str:
+    """What the engine writes, all of it at once."""
+    engine = Engine(load(model).model, slots=1, capacity=64)
+    [[sample]] = engine.complete([Request(prompt, count, sampling, frozenset({TOKENIZER.eos}))])
+    return TOKENIZER.decode(sample.tokens)
+
+
+def printed(capsys: pytest.CaptureFixture[str], model: Path, *options: str) -> str:
+    main(["--model", str(model), "--max-new-tokens", "24", *options])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["run", "imported"])
+def test_what_the_model_writes_is_printed_and_nothing_else(kind, request, capsys):
+    model = request.getfixturevalue(kind)
+    prompt = [TOKENIZER.bos, *TOKENIZER.encode(PREFIX)]
+    assert printed(capsys, model, "--prompt", PREFIX) == expected(model, prompt, 24, Sampling())
+    drawn = Sampling(temperature=1.5, top_p=0.9, seed=7)
+    options = ["--temperature", "1.5", "--top-p", "0.9", "--seed", "7"]
+    assert printed(capsys, model, "--prompt", PREFIX, *options) == (
+        expected(model, prompt, 24, drawn)
     )
-    directory.mkdir()
-    TOKENIZER.save(directory / "tokenizer.json")
-    record = {
-        "run": to_json(RunConfig(model=model, data=data)),
-        "tokenizer": str(directory / "tokenizer.json"),
-    }
-    (directory / "config.json").write_text(json.dumps(record))
-    parameters = nnx.to_pure_dict(nnx.state(init_decoder(model, 3)))
-    checkpoint.save(directory / checkpoint.FOLDER, 5, {"parameters": parameters}, {}, keep=1)
-    return directory
 
 
-def command(run: Path, *options: str) -> list[str]:
-    return ["--run", str(run), "--prefix", PREFIX, "--max-new-tokens", "8", *options]
+@pytest.mark.parametrize("kind", ["run", "imported"])
+def test_a_middle_is_filled_in_at_a_place(kind, request, tmp_path, capsys):
+    model = request.getfixturevalue(kind)
+    (tmp_path / "a.py").write_text(PREFIX + SUFFIX)
+    ids = TOKENIZER.encode_batch([PREFIX, SUFFIX])
+    middle = expected(model, fim.prompt_ids(TOKENIZER, ids[0], ids[1], "psm"), 24, Sampling())
+    assert printed(capsys, model, "--at", f"{tmp_path}/a.py:2") == middle
+    assert printed(capsys, model, "--prompt", PREFIX, "--suffix", SUFFIX) == middle
 
 
-def test_prefix_middle_and_suffix_are_printed(tmp_path, capsys):
-    main(command(write_run(tmp_path / "run"), "--suffix", SUFFIX + "# end"))
-    printed = capsys.readouterr().out
-    assert printed.startswith(PREFIX)
-    assert printed.endswith(SUFFIX + "# end\n")
+def test_text_ends_before_the_first_stop_string(run, capsys):
+    options = ["--prompt", PREFIX, "--temperature", "2"]
+    whole = printed(capsys, run, *options)
+    stops = [whole[9:12], whole[6:8]]
+    cut = printed(capsys, run, *options, "--stop", stops[0], "--stop", stops[1])
+    assert whole.startswith(cut) and len(cut) <= 6
+    assert not any(stop in cut for stop in stops)
 
 
-def test_a_run_is_loaded_with_its_parameters(tmp_path):
-    model, loaded, config = load_run(write_run(tmp_path / "run"))
-    expected = init_decoder(config.model, 3)
-    assert all(
-        (a == b).all()
-        for a, b in zip(jax.tree.leaves(model), jax.tree.leaves(expected), strict=True)
-    )
-    assert loaded.encode(PREFIX) == TOKENIZER.encode(PREFIX)
+def test_a_prompt_from_standard_input_is_the_same(run, capsys, monkeypatch):
+    class Input:
+        buffer = io.BytesIO(PREFIX.encode())
+
+    typed = printed(capsys, run, "--prompt", PREFIX)
+    monkeypatch.setattr(sys, "stdin", Input)
+    assert printed(capsys, run, "--prompt", "-") == typed
 
 
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (PSM, ["fim_begin", PREFIX, "fim_hole", SUFFIX, "fim_end"]),
-        (DataConfig(fim_format="spm"), ["fim_begin", "fim_hole", SUFFIX, "fim_end", PREFIX]),
-        (DataConfig(objective="msp"), [PREFIX, "mask", SUFFIX, "mask"]),
-    ],
-)
-def test_the_prompt_has_the_trained_format(data, expected):
+def test_a_terminal_shows_what_is_around_the_answer(run, capsys, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    middle = printed(capsys, run, "--prompt", PREFIX, "--suffix", SUFFIX)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = printed(capsys, run, "--prompt", PREFIX, "--suffix", SUFFIX)
+    assert shown.startswith(PREFIX) and shown.endswith(SUFFIX)
+    assert len(shown) == len(PREFIX + middle + SUFFIX)
+
+
+FORMATS = {
+    "psm": ["fim_begin", PREFIX, "fim_hole", SUFFIX, "fim_end"],
+    "spm": ["fim_begin", "fim_hole", SUFFIX, "fim_end", PREFIX],
+    "msp": [PREFIX, "mask", SUFFIX, "mask"],
+    None: [PREFIX],
+}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_prompt_has_the_trained_format(form, loaded):
     control = {name: [getattr(TOKENIZER, name)] for name in ("fim_begin", "fim_hole", "fim_end")}
     control["mask"] = [TOKENIZER.mask(0)]
-    parts = [control.get(part) or TOKENIZER.encode(part) for part in expected]
-    assert prompt(TOKENIZER, PREFIX, SUFFIX, data) == [TOKENIZER.bos, *sum(parts, [])]
+    parts = [control.get(part) or TOKENIZER.encode(part) for part in FORMATS[form]]
+    assert prompt_ids(loaded, form, PLACE, 200) == [TOKENIZER.bos, *sum(parts, [])]
 
 
-def test_without_infilling_the_prefix_goes_on_and_a_suffix_is_refused():
-    assert prompt(TOKENIZER, PREFIX, "", NO_FIM) == [TOKENIZER.bos, *TOKENIZER.encode(PREFIX)]
+def test_a_sentinel_that_somebody_types_stays_text(loaded):
+    typed = Place(Path(), "<｜fim▁hole｜><|EOT|>", "<｜fim▁end｜>")
+    prompt = prompt_ids(loaded, "psm", typed, 200)
+    control = {TOKENIZER.fim_begin, TOKENIZER.fim_hole, TOKENIZER.fim_end, TOKENIZER.eot}
+    assert [id_ for id_ in prompt if id_ in control] == [
+        TOKENIZER.fim_begin,
+        TOKENIZER.fim_hole,
+        TOKENIZER.fim_end,
+    ]
+
+
+def test_an_empty_prompt_is_bos_alone_or_refused(loaded, imported):
+    empty = Place(Path(), "", "")
+    assert prompt_ids(loaded, None, empty, 200) == [TOKENIZER.bos]
+
+    class WithoutBos(Loaded):
+        bos_ids = []  # pyright: ignore
+
+    bare = WithoutBos(**vars(loaded))
+    with pytest.raises(PromptError, match="the prompt is empty"):
+        prompt_ids(bare, None, empty, 200)
+
+
+def test_a_prompt_that_is_too_long_keeps_what_is_near_the_answer(loaded, capsys):
+    prefix_ids, suffix_ids = TOKENIZER.encode_batch([PREFIX * 9, SUFFIX * 9])
+    long = Place(Path(), PREFIX * 9, SUFFIX * 9)
+    assert prompt_ids(loaded, None, long, 21) == [TOKENIZER.bos, *prefix_ids[-20:]]
+    assert "it sees the last 20 before the answer\n" in capsys.readouterr().err
+    expected = fim.prompt_ids(TOKENIZER, prefix_ids[-30:], suffix_ids[:10], "psm")
+    assert prompt_ids(loaded, "psm", long, 44) == expected
+    assert "the last 30 before the answer and the first 10 after" in capsys.readouterr().err
+    short = Place(Path(), "def", SUFFIX * 9)
+    kept = fim.prompt_ids(TOKENIZER, TOKENIZER.encode("def"), suffix_ids, "psm")[:43]
+    assert prompt_ids(loaded, "psm", short, 44) == [*kept, TOKENIZER.fim_end]
+    with pytest.raises(PromptError, match="4 tokens are too few for a prompt"):
+        prompt_ids(loaded, "psm", long, 4)
+
+
+def test_a_model_without_infilling_takes_no_suffix_but_a_blank_one(loaded):
+    plain = dataclasses.replace(loaded, infill=None)
+    assert infill_format(plain, "\n") is None
     with pytest.raises(PromptError, match="trained without infilling"):
-        prompt(TOKENIZER, PREFIX, SUFFIX, NO_FIM)
+        infill_format(plain, SUFFIX)
 
 
-def test_what_cannot_be_answered_is_said_in_a_sentence(tmp_path):
-    with pytest.raises(SystemExit, match=r"error: .*is no run"):
-        main(command(tmp_path))
-    run = write_run(tmp_path / "run")
-    with pytest.raises(SystemExit, match="--max-new-tokens 0"):
-        main(["--run", str(run), "--prefix", "a", "--max-new-tokens", "0"])
-    (run / "tokenizer.json").unlink()
-    with pytest.raises(SystemExit, match="cannot read its tokenizer"):
-        main(command(run))
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    (tmp_path / "lib.py").write_text("def add(a, b):\n    return a + b")
+    (tmp_path / "far.py").write_text("add = 1\n" * 40)
+    (tmp_path / "main.py").write_text("import lib, far\nlib.\nprint()\n")
+    return tmp_path
+
+
+def test_a_repositorys_files_come_before_the_one_at_hand(repository, loaded, capsys):
+    place = read_place(f"{repository}/main.py:2")
+    found = neighbourhood(repository, place)
+    lead = "# lib.py\ndef add(a, b):\n    return a + b\n# main.py\n"
+    expected = fim.prompt_ids(
+        TOKENIZER,
+        TOKENIZER.encode(lead + "import lib, far\nlib."),
+        TOKENIZER.encode("\nprint()\n"),
+        "psm",
+    )
+    assert prompt_ids(loaded, "psm", place, len(expected) + 5, found) == expected
+    assert capsys.readouterr().err == "before main.py: lib.py; left out for lack of room: 1\n"
+    whole = TOKENIZER.decode(prompt_ids(loaded, "psm", place, 10_000, found))
+    assert whole.index("# far.py\nadd") < whole.index("# lib.py\ndef") < whole.index("# main.py")
+    assert capsys.readouterr().err == "before main.py: far.py, lib.py\n"
+
+
+def test_a_file_that_alone_is_too_long_keeps_its_path(repository, loaded, capsys):
+    place = read_place(f"{repository}/far.py:30:4")
+    (repository / "far.py").write_text("import lib\n")
+    prompt = prompt_ids(loaded, "psm", place, 60, neighbourhood(repository, place))
+    assert len(prompt) == 60
+    assert TOKENIZER.decode(prompt).split("\n")[0].endswith("# far.py")
+    assert "it sees the last" in capsys.readouterr().err
+
+
+def test_the_whole_command_reads_a_repository(tmp_path, run, capsys):
+    (tmp_path / "lib.py").write_text("a = b\n")
+    (tmp_path / "main.py").write_text("import lib\n")
+    at = ["--at", f"{tmp_path}/main.py:2", "--repository", str(tmp_path)]
+    main(["--model", str(run), "--max-new-tokens", "24", *at])
+    assert capsys.readouterr().err == "before main.py: lib.py\n"
+
+
+REFUSED = {
+    "temperature": (["--prompt", "a", "--temperature", "-1"], "temperature=-1.0: must be 0"),
+    "top_p": (["--prompt", "a", "--top-p", "0"], "top_p=0.0: must be above 0"),
+    "seed": (["--prompt", "a", "--seed", "-1"], "seed=-1"),
+    "stop": (["--prompt", "a", "--stop", ""], "--stop '': an empty text"),
+    "no tokens": (["--prompt", "a", "--max-new-tokens", "0"], "--max-new-tokens 0"),
+    "many tokens": (["--prompt", "a", "--max-new-tokens", "256"], "less than the 256 tokens"),
+    "nothing": ([], "give either --prompt or --at"),
+    "both": (["--prompt", "a", "--at", "a:1"], "give either --prompt or --at"),
+    "a suffix": (["--at", "a:1", "--suffix", "b"], "--suffix goes with --prompt"),
+    "a repository": (["--prompt", "a", "--repository", "."], "--repository goes with --at"),
+    "no place": (["--at", "nowhere.py:1"], "nowhere.py: No such file"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_answered_is_said_in_a_sentence(case, run):
+    options, message = REFUSED[case]
+    with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+        main(["--model", str(run), *options])
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match="error: .*is no run"):
+        main(["--model", str(tmp_path), "--prompt", "a"])
+
+
+def test_standard_input_that_is_no_text_is_refused(run, monkeypatch):
+    class Input:
+        buffer = io.BytesIO(b"a\xff")
+
+    monkeypatch.setattr(sys, "stdin", Input)
+    with pytest.raises(SystemExit, match="standard input is not UTF-8"):
+        main(["--model", str(run), "--prompt", "-"])

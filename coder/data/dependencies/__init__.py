@@ -85,6 +85,55 @@ def resolve(
     return found
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What one file depends on, directly or not."""
+
+    hops: dict[str, int]
+    """File to the least number of dependencies that lead to it; the first file itself has 0."""
+    edges: dict[str, set[str]]
+    """Each of these files that can be read to those that it depends on."""
+
+
+def needed_by(
+    path: str,
+    files: Mapping[str, str],
+    languages: Mapping[str, str],
+    project: Mapping[str, str] | None = None,
+) -> Needs:
+    """The part of `resolve` that can be reached from one file; other files are not resolved.
+
+    Args:
+        path: one of `files`.
+        files: as for `resolve`, like the others; those of other families are not needed.
+        languages: of the files.
+        project: the project files.
+    """
+    needs = Needs({path: 0}, {})
+    resolver = next((one for one in RESOLVERS if is_of(one, languages[path])), None)
+    if resolver is None:
+        return needs
+    members = {other: files[other] for other, name in languages.items() if is_of(resolver, name)}
+    settings = {other: text for other, text in (project or {}).items() if sets(resolver, other)}
+    index = resolver.build_index(members, settings)
+    reached = [path]
+    for one in reached:  # grows while it is walked through
+        needed = resolver.targets(one, members[one], index)
+        if needed is not None:
+            needs.edges[one] = needed - {one}
+            fresh = sorted(needed - needs.hops.keys())
+            needs.hops.update(dict.fromkeys(fresh, needs.hops[one] + 1))
+            reached += fresh
+    return needs
+
+
+def relatives(language: str) -> frozenset[str]:
+    """The languages whose files a file of this one may depend on; none without a resolver."""
+    return frozenset(
+        name for resolver in RESOLVERS if is_of(resolver, language) for name in resolver.LANGUAGES
+    )
+
+
 def is_of(resolver: Resolver, language: str) -> bool:
     """Whether a resolver is for a language."""
     return language in resolver.LANGUAGES
