@@ -12,7 +12,10 @@ python -m coder COMMAND
     tokenizer   learn a byte-level BPE vocabulary from the training documents
     train       train a model on finished examples, or resume
     eval        measure a trained model on held-out documents
-    complete    show what a trained model writes between a prefix and a suffix
+    complete    go on with a text, or fill in the middle of a file, as a model writes it
+    chat        talk with an instruct model
+    import-hf   import a model from Hugging Face's layout
+    export-hf   export a trained run or an imported model to it
 
 python -m coder COMMAND --help tells the options of one."""
 
@@ -22,6 +25,9 @@ COMMANDS = {
     "train": "coder.train.command",
     "eval": "coder.eval.command",
     "complete": "coder.infer.complete",
+    "chat": "coder.infer.chat",
+    "import-hf": "coder.huggingface.import_command",
+    "export-hf": "coder.huggingface.export_command",
 }
 """Command to the module whose `main(argv)` it is."""
 
