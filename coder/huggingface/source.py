@@ -5,6 +5,7 @@ Nothing of the weights is read. What does not fit config.json is found here, bef
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def read_source(folder: Path) -> Source:
     entries = _entries(folder)
     expected = {tensor.name: tensor for tensor in tensors(config)}
     _check_names(folder, expected, entries)
-    dtype = next(iter(entries.values())).dtype
+    [(dtype, _)] = Counter(entry.dtype for entry in entries.values()).most_common(1)
     for name, tensor in expected.items():
         _check(tensor, entries[name], dtype)
     found = sorted(entries.items(), key=lambda item: (item[1].path, item[1].start))
