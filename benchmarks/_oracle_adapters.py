@@ -18,7 +18,9 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from benchmarks._oracle_cases import LLAMA, V2, Case
-from coder.huggingface.adapters import load_adapter, save_adapter
+from coder.huggingface.adapters import load_adapter, read_adapters, save_adapter
+from coder.huggingface.export_model import export_model
+from coder.huggingface.exportable import read_exportable
 from coder.huggingface.import_model import import_model, load
 from coder.huggingface.source import read_source
 from coder.model.lora import merged
@@ -27,6 +29,8 @@ from coder.model.transformer import Decoder
 ROOT = Path(__file__).parents[1]
 BAR = 1e-5
 """Of the largest difference of a logit."""
+SHARD_BYTES = 20_000
+"""Of the exported files: several."""
 _SMALL = {"initializer_range": 0.1}
 _ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 _LATENT = ["q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"]
@@ -101,6 +105,9 @@ def _ours(folder: Path) -> Iterator[Row]:
         yield _row(folder, "adapter_read", _logits(model, tokens), expected)
         yield _row(folder, "adapter_merged", _logits(merged(model), tokens), made["merged"])
     save_adapter(model, folder / "written")
+    source = read_exportable(folder / "imported")
+    adapters = read_adapters(source.config, folder / "adapter")
+    export_model(source, folder / "exported", "stored", SHARD_BYTES, adapters)
 
 
 def _theirs(folder: Path) -> Iterator[Row]:

@@ -142,9 +142,8 @@ def merged(decoder: Decoder) -> Decoder:
 
 
 def merged_layer(weight_IO: Array, adapter: LowRank, layer: Array | int) -> Array:
-    """The matrix of one layer with a stack's adapter added in, in the type of the matrix."""
-    of_layer = jax.tree.map(lambda x: x[layer], adapter)
-    return of_layer.added_to(weight_IO).astype(weight_IO.dtype)
+    """The matrix of one layer with a stack's adapter added in, float32."""
+    return jax.tree.map(lambda x: x[layer], adapter).added_to(weight_IO)
 
 
 def matrices(decoder: Decoder) -> dict[str, Array]:
@@ -190,7 +189,8 @@ def _merged_stack(weight_LIO: Array, adapter: LowRank) -> Array:
     """Layer by layer, so that a single one is in float32 at a time."""
 
     def merge(numbered: tuple[Array, Array]) -> Array:
-        return merged_layer(numbered[1], adapter, numbered[0])
+        layer, weight_IO = numbered
+        return merged_layer(weight_IO, adapter, layer).astype(weight_IO.dtype)
 
     return jax.lax.map(merge, (jnp.arange(len(weight_LIO)), weight_LIO))
 

@@ -17,6 +17,8 @@ from safetensors.numpy import load_file, save_file
 from coder.checkpoint import CheckpointError
 from coder.config import MlaConfig, ModelConfig, MoeConfig
 from coder.huggingface.adapters import load_adapter, read_adapters, save_adapter
+from coder.huggingface.export_model import export_model
+from coder.huggingface.exportable import read_exportable
 from coder.huggingface.import_model import import_model, load
 from coder.huggingface.source import read_source
 from coder.model.lora import LowRank, adapters_of, matrices, merged, with_adapters
@@ -142,6 +144,10 @@ def test_logits_are_those_of_peft(path, tmp_path):
     np.testing.assert_allclose(logits(model), expected, atol=1e-5)
     np.testing.assert_allclose(logits(merged(model)), expected, atol=1e-5)
     assert not np.allclose(logits(plain), expected, atol=0.5)
+    source, adapters = read_exportable(tmp_path / "imported"), adapters_of(model)
+    export_model(source, tmp_path / "exported", "stored", 20_000, adapters)
+    import_model(read_source(tmp_path / "exported"), tmp_path / "both")
+    np.testing.assert_allclose(logits(load(tmp_path / "both")[0]), expected, atol=1e-5)
     save_adapter(model, tmp_path / "again")
     assert same(read_adapters(config, tmp_path / "again"), adapters_of(model))
 
