@@ -76,18 +76,20 @@ def score_factor(scaling: RopeScaling) -> float:
 def check(config: ModelConfig) -> None:
     """Raises ValueError, which names the setting, where the angles cannot be computed."""
     if not 1 < config.rope_theta < math.inf:
-        raise ValueError(f"model.rope_theta={config.rope_theta}: must be more than 1")
+        raise ValueError(f"model.rope_theta={config.rope_theta}: must be finite and more than 1")
     scaling = config.rope_scaling
     if scaling.kind == "none":
         return
     if not 1 <= scaling.factor < math.inf:
-        raise ValueError(f"model.rope_scaling.factor={scaling.factor}: must be at least 1")
+        raise ValueError(
+            f"model.rope_scaling.factor={scaling.factor}: must be finite and at least 1"
+        )
     if scaling.kind == "linear":
         return
     for name in ("mscale", "mscale_all_dim"):
-        if not 0 <= getattr(scaling, name) < math.inf:
-            value = getattr(scaling, name)
-            raise ValueError(f"model.rope_scaling.{name}={value}: must not be negative")
+        value = getattr(scaling, name)
+        if not 0 <= value < math.inf:
+            raise ValueError(f"model.rope_scaling.{name}={value}: must be finite and at least 0")
     if not 0 < scaling.beta_slow < scaling.beta_fast < math.inf:
         raise ValueError(
             f"model.rope_scaling.beta_slow={scaling.beta_slow} must be more than 0 and less than "

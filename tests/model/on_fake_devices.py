@@ -4,36 +4,57 @@
 A program and not a test, because the number of devices is fixed when jax starts.
 """
 
+import dataclasses
 import json
+from collections.abc import Callable
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from coder.model.transformer import init_decoder
+from coder.model.transformer import Decoder, init_decoder
 from coder.sharding import make_mesh, spec
-from tests.model.test_transformer import SMALL, loss_and_gradients, random_batch
+from tests.model import test_mla, test_transformer
+from tests.model.drawn import drawn_decoder
+from tests.model.test_lora import adapted
+from tests.model.test_transformer import loss_and_gradients, random_batch
 
+TARGETS = ["query_up_RQ", "down_DX", "up_CY", "output_OD", "gate_DF", "down_FD"]
+MODELS = {
+    "llama": lambda: init_decoder(test_transformer.SMALL, 0),
+    "latent attention with adapters": lambda: adapted(
+        drawn_decoder(dataclasses.replace(test_mla.SMALL, num_layers=1)), TARGETS
+    ),
+}
 MESHES = {"data=2": (2, {}), "data=2 tensor=2": (4, {"tensor": 2})}
 
 
 def main() -> None:
-    """Prints a JSON object, mesh to difference."""
-    batch = random_batch(batch_size=4)
-    expected = loss_and_gradients(init_decoder(SMALL, 0), *batch)
-    differences = {}
-    for name, (count, axes) in MESHES.items():
-        mesh = make_mesh(**axes, devices=jax.devices()[:count])
-        with jax.set_mesh(mesh):
-            place = NamedSharding(mesh, spec("batch", None) or PartitionSpec())
-            model = init_decoder(SMALL, 0)
-            found = loss_and_gradients(model, *(jax.device_put(x, place) for x in batch))
-        pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
-        differences[name] = max(
-            float(np.linalg.norm(np.asarray(a) - np.asarray(b)) / np.linalg.norm(np.asarray(b)))
-            for a, b in pairs
+    """Prints a JSON object, model and mesh to difference."""
+    print(
+        json.dumps(
+            {
+                f"{model}, {mesh}": difference(MODELS[model], *MESHES[mesh])
+                for model in MODELS
+                for mesh in MESHES
+            }
         )
-    print(json.dumps(differences))
+    )
+
+
+def difference(build: Callable[[], Decoder], count: int, axes: dict[str, int]) -> float:
+    """The largest difference of a gradient on `count` devices, relative to its norm."""
+    batch = random_batch(batch_size=4)
+    expected = loss_and_gradients(build(), *batch)
+    mesh = make_mesh(**axes, devices=jax.devices()[:count])
+    with jax.set_mesh(mesh):
+        place = NamedSharding(mesh, spec("batch", None) or PartitionSpec())
+        found = loss_and_gradients(build(), *(jax.device_put(x, place) for x in batch))
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    return max(
+        float(np.linalg.norm(np.asarray(a) - np.asarray(b)) / np.linalg.norm(np.asarray(b)))
+        for a, b in pairs
+    )
 
 
 if __name__ == "__main__":

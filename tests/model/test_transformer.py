@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The decoder against transformers' Llama, and what has to hold for any of its settings."""
+"""The decoder: what has to hold for any of its settings. Against transformers: test_parity.py."""
 
 import dataclasses
 import json
@@ -17,7 +17,6 @@ from flax import nnx
 from coder.config import ModelConfig
 from coder.model.presets import PRESETS
 from coder.model.transformer import Decoder, flops_per_token, init_decoder
-from tests.model import golden
 
 SMALL = ModelConfig(
     vocab_size=50,
@@ -56,31 +55,6 @@ def assert_close(found, expected, tolerance: float) -> None:
     for one, other in pairs:
         difference = np.linalg.norm(np.asarray(one - other, np.float32))
         assert difference <= tolerance * np.linalg.norm(np.asarray(other, np.float32))
-
-
-@pytest.mark.parametrize("path", golden.FILES, ids=lambda path: path.stem)
-def test_logits_and_gradients_are_those_of_transformers(path):
-    config, arrays = golden.read(path)
-    tokens, targets = (jnp.asarray(arrays[name], jnp.int32) for name in ("tokens", "targets"))
-    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-
-    def loss(model: Decoder) -> tuple[jax.Array, jax.Array]:
-        logits = model(tokens, positions, jnp.ones_like(tokens))
-        log_probs = jax.nn.log_softmax(logits)
-        return -jnp.mean(jnp.take_along_axis(log_probs, targets[..., None], -1)), logits
-
-    function = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    (found, logits), gradients = function(golden.decoder(config, arrays))
-    np.testing.assert_allclose(logits, arrays["logits"], atol=5e-5)
-    np.testing.assert_allclose(found, arrays["loss"], rtol=1e-5)
-    expected = golden.parameters(config, arrays, "gradient")
-    found_tree = nnx.to_pure_dict(nnx.state(gradients))
-    assert jax.tree.structure(found_tree) == jax.tree.structure(expected)
-    assert_close(found_tree, expected, 1e-4)
-
-
-def test_there_are_golden_files():
-    assert len(golden.FILES) == 3
 
 
 def test_packed_documents_are_computed_as_if_alone():
@@ -190,5 +164,5 @@ def test_a_mesh_changes_no_gradient():
     )
     assert process.returncode == 0, process.stderr
     differences = json.loads(process.stdout)
-    assert differences.keys() == {"data=2", "data=2 tensor=2"}
+    assert len(differences) == 4
     assert max(differences.values()) < 1e-5, differences
