@@ -140,6 +140,10 @@ class AbsorbedAttention(nnx.Module):
         """See `LatentAttention`."""
         return self.attention.heads(x_BTD, rotation)
 
+    def attend(self, query_BNTZ: Array, kept: Kept, segment_ids_BT: Array) -> Array:
+        """See `LatentAttention`."""
+        return self.attention.attend(query_BNTZ, kept, segment_ids_BT)
+
     def attend_cached(self, query_BN1Z: Array, kept: Kept, visible_BS: Array) -> Array:
         """See `LatentAttention`."""
         dtype = query_BN1Z.dtype

@@ -16,7 +16,7 @@ from coder.model import attention, mla, moe, rope
 from coder.model.attention import SelfAttention
 from coder.model.balance import Balance
 from coder.model.layers import RmsNorm, SwiGlu, project, weight
-from coder.model.mla import LatentAttention
+from coder.model.mla import AbsorbedAttention, LatentAttention
 from coder.model.moe import Experts
 from coder.model.rope import Rotation
 from coder.sharding import spec
@@ -35,9 +35,9 @@ class Layer(nnx.Module):
     def __init__(self, config: ModelConfig, sparse: bool, rngs: nnx.Rngs):
         """Draws the parameters; `sparse`: with experts."""
         self.attention_norm = RmsNorm(config.d_model, config.rms_norm_eps)
-        self.attention = (LatentAttention if config.mla.kv_lora_rank else SelfAttention)(
-            config, rngs
-        )
+        self.attention: SelfAttention | LatentAttention | AbsorbedAttention = (
+            LatentAttention if config.mla.kv_lora_rank else SelfAttention
+        )(config, rngs)
         self.mlp_norm = RmsNorm(config.d_model, config.rms_norm_eps)
         self.mlp = Experts(config, rngs) if sparse else SwiGlu(config, config.d_ff, rngs)
 
@@ -157,8 +157,16 @@ class Decoder(nnx.Module):
 
     def logits(self, hidden_BTD: Array) -> Array:
         """[..., T, V] in float32."""
-        output_DV = self.embedding_VD[...].T if self.config.tie_embeddings else self.output_DV[...]
-        return project(hidden_BTD, output_DV, "vocab", jnp.dtype("float32"))
+        if not self.config.tie_embeddings:
+            return project(hidden_BTD, self.output_DV[...], "vocab", jnp.dtype("float32"))
+        # Of its rows, because XLA transposes the table for a single position if it is told to.
+        return jnp.einsum(
+            "BTD,VD->BTV",
+            hidden_BTD,
+            self.embedding_VD[...].astype(hidden_BTD.dtype),
+            preferred_element_type=jnp.float32,
+            out_sharding=spec("batch", None, "vocab"),
+        )
 
     def rotation(self, positions_BT: Array) -> Rotation:
         """RoPE's rotation of every position."""
