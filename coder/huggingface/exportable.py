@@ -63,7 +63,6 @@ def _trained(directory: Path) -> Exportable:
     }
     names = {name.removesuffix("_id"): tokenizer.decode([id_]) for name, id_ in ids.items()}
     settings = {
-        "add_bos_token": True,
         "clean_up_tokenization_spaces": False,
         "model_max_length": config.max_positions,
     }

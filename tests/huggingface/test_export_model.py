@@ -114,7 +114,6 @@ def test_a_run_has_the_files_that_readers_need(tmp_path: Path):
         "bos_token": "<｜begin▁of▁sentence｜>",
         "eos_token": "<｜end▁of▁sentence｜>",
         "pad_token": "<pad>",
-        "add_bos_token": True,
         "clean_up_tokenization_spaces": False,
         "model_max_length": 64,
     }
