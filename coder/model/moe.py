@@ -18,8 +18,9 @@ from jax import Array
 from coder.config import ModelConfig
 from coder.model import routing
 from coder.model.balance import Balance, losses
+from coder.model.dropping import dropped
 from coder.model.layers import SwiGlu, gated, weight
-from coder.sharding import spec
+from coder.sharding import RULES, spec
 from kernels.grouped_matmul import grouped_matmul
 
 
@@ -57,7 +58,13 @@ class Experts(nnx.Module):
         choice = routing.choose(affinities_BTE, moe)
         loss_B, counts_BE = losses(affinities_BTE, choice.experts_BTK, segment_ids_BT, moe)
         weights_BTK = routing.weights(choice.affinities_BTK, moe)
-        experts_BTK = jnp.where(segment_ids_BT[..., None] > 0, choice.experts_BTK, moe.num_experts)
+        skipped_BTK = jnp.broadcast_to(segment_ids_BT[..., None] == 0, choice.experts_BTK.shape)
+        num_dropped = jnp.float32(0.0)
+        if droppable_B is not None and moe.capacity_factor:
+            dropped_BTK = dropped(choice, segment_ids_BT, droppable_B, moe)
+            skipped_BTK |= dropped_BTK
+            num_dropped = jnp.sum(dropped_BTK, dtype=jnp.float32)
+        experts_BTK = jnp.where(skipped_BTK, moe.num_experts, choice.experts_BTK)
         out_BTD = routed(
             x_BTD,
             experts_BTK,
@@ -68,18 +75,7 @@ class Experts(nnx.Module):
         )
         if moe.num_shared_experts:
             out_BTD = out_BTD + self.shared(x_BTD)
-        return out_BTD, Balance(loss_B, jnp.sum(counts_BE, axis=0), jnp.float32(0.0))
-
-
-class Order(NamedTuple):
-    """The choices of all tokens sorted by expert, those of no expert last."""
-
-    sorted_Y: Array
-    """Number of the choice at each place."""
-    place_Y: Array
-    """Place of each choice."""
-    sizes_E: Array
-    """Choices of each expert."""
+        return out_BTD, Balance(loss_B, jnp.sum(counts_BE, axis=0), num_dropped)
 
 
 def routed(
@@ -92,6 +88,9 @@ def routed(
 ) -> Array:
     """Each token's sum of its experts' outputs times their weights, [B, T, D].
 
+    On a mesh every device computes, for the tokens of all devices along its expert axis, what the
+    experts add that it holds; the sums go back to the tokens' devices.
+
     Args:
         x_BTD: activations.
         experts_BTK: numbers of each token's experts; E: none, which costs and adds nothing.
@@ -100,29 +99,99 @@ def routed(
         up_EDF: second matrices.
         down_EFD: third matrices.
     """
-    num_chosen = experts_BTK.shape[-1]
-    order = sort(experts_BTK.reshape(-1), len(gate_EDF))
-    x_YD = _spread(x_BTD.reshape(-1, x_BTD.shape[-1]), order, num_chosen)
+    if jax.sharding.get_abstract_mesh().empty:
+        return _routed_here(x_BTD, experts_BTK, weights_BTK, gate_EDF, up_EDF, down_EFD)
+    tokens, inward, outward = spec("batch"), spec("expert", None, "mlp"), spec("expert", "mlp")
+    # What fsdp splits is put together here, so that its gradient is summed and split again.
+    gate_EDF, up_EDF = jax.reshard(gate_EDF, inward), jax.reshard(up_EDF, inward)
+    return jax.shard_map(
+        _routed_on_mesh,
+        in_specs=(tokens, tokens, tokens, inward, inward, outward),
+        out_specs=tokens,
+        check_vma=False,
+    )(x_BTD, experts_BTK, weights_BTK, gate_EDF, up_EDF, jax.reshard(down_EFD, outward))
+
+
+def _routed_on_mesh(
+    x_BTD: Array,
+    experts_BTK: Array,
+    weights_BTK: Array,
+    gate_EDF: Array,
+    up_EDF: Array,
+    down_EFD: Array,
+) -> Array:
+    """`routed` as one device runs it, on its part of the tokens, the experts and F."""
+    axis = RULES["expert"]
+    x_BTD, experts_BTK, weights_BTK = (
+        jax.lax.all_gather(part, axis, tiled=True) for part in (x_BTD, experts_BTK, weights_BTK)
+    )
+    num_here = len(gate_EDF)
+    experts_BTK -= num_here * jax.lax.axis_index(axis)
+    is_here_BTK = (experts_BTK >= 0) & (experts_BTK < num_here)
+    experts_BTK = jnp.where(is_here_BTK, experts_BTK, num_here)
+    out_BTD = _routed_here(x_BTD, experts_BTK, weights_BTK, gate_EDF, up_EDF, down_EFD)
+    return jax.lax.psum_scatter(jax.lax.psum(out_BTD, RULES["mlp"]), axis, tiled=True)
+
+
+def _routed_here(
+    x_BTD: Array,
+    experts_BTK: Array,
+    weights_BTK: Array,
+    gate_EDF: Array,
+    up_EDF: Array,
+    down_EFD: Array,
+) -> Array:
+    """`routed` on one device."""
+    order = _sort(experts_BTK, len(gate_EDF))
+    x_YD = _spread(x_BTD.reshape(-1, x_BTD.shape[-1]), order)
     gate_YF, up_YF = (grouped_matmul(x_YD, w, order.sizes_E) for w in (gate_EDF, up_EDF))
     out_YD = grouped_matmul(gated(gate_YF, up_YF), down_EFD, order.sizes_E)
-    out_XD = _gather(out_YD, weights_BTK.reshape(-1, num_chosen), order)
+    weights_Y1 = weights_BTK.reshape(-1, 1)[order.choice_Y]
+    out_XD = _gather((out_YD * weights_Y1).astype(x_BTD.dtype), order)
     return out_XD.reshape(x_BTD.shape)
 
 
-def sort(experts_Y: Array, num_experts: int) -> Order:
-    """The order of choices by expert."""
-    sorted_Y = jnp.argsort(experts_Y, stable=True)
+class _Order(NamedTuple):
+    """The choices of all tokens sorted by expert, those of no expert last."""
+
+    choice_Y: Array
+    """Number of the choice at each place."""
+    place_XK: Array
+    """Place of each choice."""
+    sizes_E: Array
+    """Choices of each expert."""
+
+
+def _sort(experts_BTK: Array, num_experts: int) -> _Order:
+    experts_Y = experts_BTK.reshape(-1)
+    choice_Y = jnp.argsort(experts_Y, stable=True)
+    place_XK = jnp.argsort(choice_Y).reshape(-1, experts_BTK.shape[-1])
     sizes_E = jnp.sum(experts_Y[:, None] == jnp.arange(num_experts), axis=0, dtype=jnp.int32)
-    return Order(sorted_Y, jnp.argsort(sorted_Y), sizes_E)
+    return _Order(choice_Y, place_XK, sizes_E)
 
 
-def _spread(x_XD: Array, order: Order, num_chosen: int) -> Array:
-    return x_XD[order.sorted_Y // num_chosen]
+# Each of the two is the other's derivative. What is derived from them automatically would scatter,
+# which is slow on a CPU and takes its sums in no fixed order on a GPU.
+@jax.custom_vjp
+def _spread(x_XD: Array, order: _Order) -> Array:
+    """Each token at the places of its choices, [Y, D]."""
+    return x_XD[order.choice_Y // order.place_XK.shape[1]]
 
 
-def _gather(out_YD: Array, weights_XK: Array, order: Order) -> Array:
-    out_XKD = out_YD[order.place_Y].reshape(*weights_XK.shape, -1)
-    return jnp.sum(out_XKD * weights_XK[..., None], axis=1).astype(out_YD.dtype)
+@jax.custom_vjp
+def _gather(out_YD: Array, order: _Order) -> Array:
+    """Each token's sum over its choices' places, [X, D]."""
+    return jnp.sum(out_YD[order.place_XK], axis=1)
+
+
+_spread.defvjp(
+    lambda x_XD, order: (_spread(x_XD, order), order),
+    lambda order, d_x_YD: (_gather(d_x_YD, order), None),
+)
+_gather.defvjp(
+    lambda out_YD, order: (_gather(out_YD, order), order),
+    lambda order, d_out_XD: (_spread(d_out_XD, order), None),
+)
 
 
 def check(config: ModelConfig) -> None:

@@ -200,13 +200,21 @@ def flops_per_token(config: ModelConfig, sequence_length: int) -> float:
     """Floating-point operations of a training step (forward and backward) per token.
 
     6 * P + 6 * L * N * H * T, where P is the number of parameters in matrix products, each of
-    which takes 2 operations forward and 4 backward (the token table is looked up, not multiplied).
-    The second term is the two products of causal attention: a position sees T / 2 others on
-    average, each for 4 * N * H operations, three times that with the backward pass. Packed
+    which takes 2 operations forward and 4 backward (the token table is looked up, not multiplied;
+    of the routed experts a token's own count). The second term is the two products of causal
+    attention: a position sees T / 2 others on average, each for 4 * N * H operations, three times
+    that with the backward pass; with MLA, H is the mean of a key's and a value's width. Packed
     documents need less; what remat computes anew is not counted.
     """
-    query_width = config.num_heads * config.head_dim
-    attention = 2 * config.d_model * (query_width + config.num_kv_heads * config.head_dim)
-    mlp = 3 * config.d_model * config.d_ff
-    matrices = config.num_layers * (attention + mlp) + config.d_model * config.vocab_size
-    return 6.0 * matrices + 6.0 * config.num_layers * query_width * sequence_length
+    decoder = jax.eval_shape(lambda: Decoder(config, nnx.Rngs(params=0)))
+    of_layers = [leaf for stack, _ in decoder.stacks() for leaf in jax.tree.leaves(stack)]
+    matrices = config.d_model * config.vocab_size + sum(x.size for x in of_layers if x.ndim == 3)
+    if config.moe.num_experts:
+        experts = sum(leaf.size for leaf in of_layers if leaf.ndim == 4)
+        matrices += experts // config.moe.num_experts * config.moe.experts_per_token
+    head_dim = config.head_dim
+    if config.mla.kv_lora_rank:
+        shape = config.mla
+        head_dim = (shape.qk_nope_head_dim + shape.qk_rope_head_dim + shape.v_head_dim) / 2
+    scores = config.num_layers * config.num_heads * head_dim * sequence_length
+    return 6.0 * (matrices + scores)

@@ -1,22 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cross-entropy over the tokens that count.
+"""Cross-entropy over the tokens that count, and the balance losses of experts.
 
-B batch, T tokens, V vocabulary.
+B batch, T tokens, V vocabulary, L layers with experts, E experts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from coder.model.transformer import Decoder
 from coder.sharding import per_device, spec
 
 Batch = Mapping[str, Array]
-"""tokens, targets, positions, segment_ids (0 = padding): int32; loss_mask: float32; all [B, T]."""
+"""tokens, targets, positions, segment_ids (0 = padding): int32; loss_mask: float32; all [B, T].
+Where tokens may be dropped, droppable: bool [B].
+"""
 
-Apply = Callable[[Array, Array, Array], Array]
-"""(tokens_BT, positions_BT, segment_ids_BT) -> logits_BTV."""
+
+class ExpertSums(NamedTuple):
+    """How experts were loaded."""
+
+    balance: Array
+    """Balance losses of all layers, summed over the sequences."""
+    load_LE: Array
+    """Tokens that chose each expert."""
+    dropped: Array
+    """How many of these choices were dropped."""
+
+
+class Sums(NamedTuple):
+    """What a batch adds up to."""
+
+    nats: Array
+    """Of all tokens with loss_mask 1."""
+    experts: ExpertSums | None
+    """None without experts."""
 
 
 @jax.custom_vjp
@@ -51,13 +72,26 @@ def _token_nats_backward(
 token_nats.defvjp(_token_nats_forward, _token_nats_backward)
 
 
-def summed_loss(apply: Apply, batch: Batch) -> Array:
-    """The sum, not the mean, of the nats of all tokens with loss_mask 1.
+def summed_loss(model: Decoder, batch: Batch, balance_factor: Array) -> tuple[Array, Sums]:
+    """What a step descends, and what it is made of: sums over the batch, not means.
 
     Sums add over micro-batches and devices; the caller divides once by the number of tokens that
-    count. A mean of means would weigh a token by how empty the micro-batch around it is.
+    count. A mean of means would weigh a token by how empty the micro-batch around it is. The
+    paper adds the mean over sequences of the balance losses to the mean over tokens of the nats,
+    so `balance_factor` is tokens / sequences of the whole batch.
     """
-    logits_BTV = apply(batch["tokens"], batch["positions"], batch["segment_ids"])
+    hidden_BTD, balance = model.hidden_and_balance(
+        batch["tokens"], batch["positions"], batch["segment_ids"], batch.get("droppable")
+    )
+    nats = summed_nats(model.logits(hidden_BTD), batch)
+    if balance is None:
+        return nats, Sums(nats, None)
+    experts = ExpertSums(jnp.sum(balance.loss_B), balance.load_E, jnp.sum(balance.dropped))
+    return nats + balance_factor * experts.balance, Sums(nats, experts)
+
+
+def summed_nats(logits_BTV: Array, batch: Batch) -> Array:
+    """The nats of all tokens with loss_mask 1."""
     rows, rows_of_logits = ("batch", None), ("batch", None, None)
     if (whole := spec(*rows_of_logits)) is not None:
         logits_BTV = jax.reshard(logits_BTV, whole)

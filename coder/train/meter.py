@@ -2,14 +2,17 @@
 """Counts tokens and time between two rows of the metrics."""
 
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from coder.data.loader import Batch, Loader
 from coder.data.manifest import ExamplesError
 from coder.model.transformer import flops_per_token
-from coder.train.metrics import Row
+from coder.train.loss import ExpertSums
+from coder.train.metrics import ExpertsRow, Row
 from coder.train.run_folder import Run
 from coder.train.schedule import schedule_factor
 from coder.train.step import TrainState
@@ -69,7 +72,7 @@ class Meter:
         seconds = time.monotonic() - self._begin
         tokens_per_second = float(window.tokens) / seconds
         self.tokens += int(window.tokens)
-        row = Row(
+        columns: dict[str, Any] = dict(
             step=int(step),
             loss=float(window.nats / window.tokens) if window.tokens else None,
             learning_rate=self._learning_rate * float(self._factor(jnp.int32(step - 1))),
@@ -82,4 +85,18 @@ class Meter:
             seconds=self.elapsed(),
         )
         self.start()
-        return row
+        if window.experts is None:
+            return Row(**columns)
+        return ExpertsRow(**columns, **_loads(window.experts, float(window.steps)))
+
+
+def _loads(experts: ExpertSums, steps: float) -> dict[str, Any]:
+    """The columns of `ExpertsRow`."""
+    loads_LE = np.asarray(experts.load_LE)
+    choices = float(loads_LE.sum())
+    return {
+        "balance_loss": float(experts.balance) / steps if steps else None,
+        "dropped": float(experts.dropped) / choices if choices else None,
+        "busiest_expert": float(loads_LE.max()) * loads_LE.size / choices if choices else None,
+        "idle_experts": int((loads_LE == 0).sum()),
+    }

@@ -52,6 +52,22 @@ class Row:
     """Time that all attempts at the run have taken, work that was lost and done again included."""
 
 
+@dataclass(frozen=True)
+class ExpertsRow(Row):
+    """The row of a model with experts."""
+
+    balance_loss: float | None
+    """Mean over these steps of the balance losses, which are not a part of `loss`; None where
+    every step was skipped.
+    """
+    dropped: float | None
+    """Share of the tokens' choices of experts that were dropped."""
+    busiest_expert: float | None
+    """Tokens of the busiest expert of any layer, as a multiple of an even share."""
+    idle_experts: int
+    """Experts of all layers that no token chose."""
+
+
 class MetricsFile:
     """metrics.jsonl, continued behind the rows of the steps that a checkpoint covers."""
 

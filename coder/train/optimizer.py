@@ -41,7 +41,7 @@ def _adamw(config: TrainConfig) -> optax.GradientTransformation:
 
 
 def _muon(config: TrainConfig) -> optax.GradientTransformation:
-    """Muon on every matrix of every layer; AdamW on the token tables and norms."""
+    """Muon on every matrix of every layer and expert; AdamW on the token tables and norms."""
     muon = optax.contrib.muon(
         config.muon_learning_rate,
         weight_decay=config.weight_decay,
@@ -53,12 +53,12 @@ def _muon(config: TrainConfig) -> optax.GradientTransformation:
 def _rules(parameters: dict[str, Any]) -> dict[str, Any]:
     """Which of the two rules moves a leaf."""
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: "muon" if _is_stacked(path) and leaf.ndim == 3 else "adamw", parameters
+        lambda path, leaf: "muon" if _is_stacked(path) and leaf.ndim >= 3 else "adamw", parameters
     )
 
 
 def _layer_matrices(parameters: Any) -> Any:
-    """How Muon reads the leaves [L, in, out]: as L matrices, each orthogonalised by itself."""
+    """How Muon reads the leaves [L, ..., in, out]: as matrices, each orthogonalised by itself."""
     matrix = optax.contrib.MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)
     return jax.tree.map(lambda _: matrix, parameters)
 

@@ -68,7 +68,7 @@ def train(run: Run) -> dict[str, Any]:
                 if _is_due(done, config.train.log_every, config.train.steps):
                     row = meter.row(state)
                     outputs.write(row)
-                    state = state._replace(window=empty_window())
+                    state = state._replace(window=empty_window(config.model))
                     _check_finite(row.skipped, config)
                 if _is_due(done, config.train.checkpoint_every, config.train.steps):
                     extras = {"loader": loader.state(), "tokens": meter.tokens}

@@ -15,7 +15,7 @@ from coder.config import ModelConfig, MoeConfig
 from coder.model.moe import Experts
 
 MOE = MoeConfig(
-    num_experts=8,
+    num_experts=16,
     num_shared_experts=2,
     experts_per_token=3,
     d_expert=12,
@@ -23,11 +23,12 @@ MOE = MoeConfig(
     num_groups=4,
     groups_per_token=2,
     routed_scaling_factor=2.5,
+    capacity_factor=1.0,
 )
 CONFIG = ModelConfig(
     vocab_size=50,
     d_model=16,
-    num_layers=3,
+    num_layers=2,
     num_heads=4,
     num_kv_heads=2,
     head_dim=8,
@@ -76,7 +77,7 @@ def dense(experts: Experts, x_BTD: Array, segment_ids_BT: Array) -> Array:
         {},
         {"routing": "greedy"},
         {"normalise_weights": True, "num_shared_experts": 0},
-        {"num_groups": 1, "groups_per_token": 1, "experts_per_token": 8},
+        {"num_groups": 1, "groups_per_token": 1, "experts_per_token": 16},
     ],
     ids=["grouped", "greedy", "normalised", "all"],
 )

@@ -18,12 +18,18 @@ from tests.train.small_run import MODEL
 RNG = np.random.default_rng(0)
 SHAPES = {
     "embedding_VD": (11, 4),
-    "layers": {"norm": {"scale_D": (3, 4)}, "mlp": {"up_DF": (3, 4, 6), "down_FD": (3, 6, 4)}},
+    "layers": {
+        "norm": {"scale_D": (3, 4)},
+        "mlp": {"up_DF": (3, 4, 6), "down_FD": (3, 6, 4), "up_EDF": (3, 2, 4, 6)},
+    },
     "norm": {"scale_D": (4,)},
 }
 DECAYS = {
     "embedding_VD": True,
-    "layers": {"norm": {"scale_D": False}, "mlp": {"up_DF": True, "down_FD": True}},
+    "layers": {
+        "norm": {"scale_D": False},
+        "mlp": {"up_DF": True, "down_FD": True, "up_EDF": True},
+    },
     "norm": {"scale_D": False},
 }
 
@@ -95,20 +101,20 @@ def test_in_the_decoder_exactly_the_norms_do_not_decay():
     }
 
 
-def test_muon_treats_every_layers_matrix_by_itself():
+def test_muon_treats_every_layers_and_experts_matrix_by_itself():
     config = TrainConfig(optimizer="muon", muon_learning_rate=0.02, clip_norm=1e9)
     parameters, gradients = draw(), [draw() for _ in range(3)]
     found = run(config, parameters, gradients)["layers"]["mlp"]
     alone = optax.contrib.muon(0.02, weight_decay=config.weight_decay)
     update = jax.jit(alone.update)
-    for name in ("up_DF", "down_FD"):
-        for layer in range(3):
-            matrix = jnp.asarray(parameters["layers"]["mlp"][name][layer])
+    for name, leaf in parameters["layers"]["mlp"].items():
+        for place in np.ndindex(leaf.shape[:-2]):
+            matrix = jnp.asarray(leaf[place])
             state = alone.init(matrix)
             for gradient in gradients:
-                updates, state = update(gradient["layers"]["mlp"][name][layer], state, matrix)
+                updates, state = update(gradient["layers"]["mlp"][name][place], state, matrix)
                 matrix = jnp.asarray(optax.apply_updates(matrix, updates))
-            np.testing.assert_allclose(found[name][layer], matrix, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(found[name][place], matrix, rtol=1e-4, atol=1e-5)
 
 
 def test_muon_moves_a_matrix_by_an_almost_orthogonal_one():

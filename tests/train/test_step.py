@@ -40,7 +40,9 @@ def run(train: TrainConfig, batches: list[Batch]) -> tuple[TrainState, list[floa
     state, step = compiled(CONFIG.train).init(), compiled(train).step
     losses = []
     for batch in batches:
-        state = step(state._replace(window=empty_window()), jax.tree.map(jnp.asarray, batch))
+        state = step(
+            state._replace(window=empty_window(CONFIG.model)), jax.tree.map(jnp.asarray, batch)
+        )
         losses.append(float(jnp.divide(state.window.nats, jnp.maximum(state.window.tokens, 1.0))))
     return state, losses
 
