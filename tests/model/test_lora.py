@@ -10,8 +10,10 @@ from flax import nnx
 
 from coder.model.cache import prefill, step, with_capacity
 from coder.model.lora import LowRank, adapters_of, add_adapters, matrices, merged, with_adapters
-from coder.model.transformer import Decoder, init_decoder
+from coder.model.transformer import Decoder
 from coder.sharding import spec_of
+from tests.model import test_mla
+from tests.model.drawn import drawn_decoder
 from tests.model.test_transformer import SMALL, assert_close, random_batch
 
 TARGETS = ["query_DQ", "value_DK", "output_QD", "down_FD"]
@@ -37,7 +39,7 @@ def adapted(decoder: Decoder, targets: list[str] = TARGETS) -> Decoder:
 
 @pytest.fixture(scope="module")
 def plain() -> Decoder:
-    return init_decoder(SMALL, 0)
+    return drawn_decoder(SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,11 @@ def test_merged_weights_keep_their_type(plain):
     assert {leaf.dtype for leaf in jax.tree.leaves(alone)} == {jnp.dtype("bfloat16")}
 
 
-def test_a_cache_sees_the_adapters(model):
+@pytest.mark.parametrize("kind", ["heads", "latents"])
+def test_a_cache_sees_the_adapters(model, kind):
+    """Latents as well, whose `up_CY` is taken apart there."""
+    if kind == "latents":
+        model = adapted(drawn_decoder(test_mla.NO_QUERY_LATENT), ["query_DQ", "down_DX", "up_CY"])
     tokens, _, _ = random_batch()
     positions = jnp.broadcast_to(jnp.arange(9), (2, 9))
     expected = apply(model, tokens[:, :9], positions, jnp.ones((2, 9), jnp.int32))

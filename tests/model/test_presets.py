@@ -4,7 +4,8 @@
 import pytest
 
 from coder.__main__ import main
-from coder.config import ModelConfig, from_json, to_json
+from coder.config import ModelConfig, from_json, replace, to_json
+from coder.huggingface.config import from_huggingface, to_huggingface
 from coder.model.counts import cache_bytes_per_token, parameter_counts
 from coder.model.presets import PRESETS
 from coder.model.transformer import check
@@ -27,6 +28,14 @@ PUBLISHED = {
 def test_settings_fit_each_other_and_survive_json(name):
     check(PRESETS[name])
     assert from_json(ModelConfig, to_json(PRESETS[name])) == PRESETS[name]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_config_json_carries_all_but_what_concerns_training(name):
+    config = PRESETS[name]
+    for setting in ("device_balance", "communication_balance", "capacity_factor"):
+        config = replace(config, {f"moe.{setting}": 0.0})
+    assert from_huggingface(to_huggingface(PRESETS[name])) == config
 
 
 @pytest.mark.parametrize(("name", "total"), PUBLISHED.items())
