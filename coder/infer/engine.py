@@ -23,7 +23,7 @@ from coder.model.transformer import Decoder
 
 _SMALLEST_PROMPT = 16
 """Prompts are padded to powers of two, at least this."""
-_FEWEST_PLACES = 64
+_FEWEST_PLACES = 256
 """The part of the cache that is looked at is a power of two, at least this."""
 
 Finish = Literal["stop", "length"]
@@ -205,7 +205,9 @@ class _Run:
         """Puts a sample into a free slot, with its first token."""
         terms = _terms(sample, self.engine.model.config.vocab_size)
         text = self._read(sample)
-        self.state, *first = device.begin(self.state, slot, text, terms)
+        cache = device.place(self.state.cache, slot, text.cache)
+        samples, *first = device.begin(self.state.samples, slot, text.logits_1V, terms)
+        self.state = device.State(cache, samples)
         token, log_prob, live = jax.device_get(first)
         self.slots[slot] = sample
         if not self.waiting or self.waiting[0].request != sample.request:
@@ -240,8 +242,9 @@ class _Run:
             size=self.engine.chunk,
             places=places,
         )
+        samples = self.state.samples
         (tokens_BT, log_probs_BT), count_B, live_B = jax.device_get(
-            (written, self.state.count_B, self.state.live_B)
+            (written, samples.count_B, samples.live_B)
         )
         for slot, sample in enumerate(self.slots):
             if sample:
@@ -250,7 +253,7 @@ class _Run:
                 yield self._extend(slot, tokens.tolist(), log_probs.tolist(), bool(live_B[slot]))
         kept_B = np.array([sample is not None for sample in self.slots])
         if (live_B & ~kept_B).any():
-            self.state = device.keep(self.state, kept_B)
+            self._keep(kept_B)
 
     def _extend(
         self, slot: int, tokens: list[int], log_probs: list[float], live: bool
@@ -265,7 +268,11 @@ class _Run:
 
     def emptied(self) -> device.State:
         """The slots without their samples."""
-        return device.keep(self.state, np.zeros(len(self.slots), bool))
+        self._keep(np.zeros(len(self.slots), bool))
+        return self.state
+
+    def _keep(self, kept_B: np.ndarray) -> None:
+        self.state = self.state._replace(samples=device.keep(self.state.samples, kept_B))
 
 
 def _terms(sample: _Sample, vocab_size: int) -> device.Terms:

@@ -41,17 +41,23 @@ class Terms(NamedTuple):
     """How its tokens are chosen."""
 
 
+class Samples(NamedTuple):
+    """The samples in all slots."""
+
+    token_B: Array
+    """The newest token of each, which the model has not read, int32."""
+    count_B: Array
+    """Tokens that it has, int32."""
+    live_B: Array
+    """Whether it goes on."""
+    terms: Terms
+
+
 class State(NamedTuple):
     """All slots."""
 
     cache: Cache
-    token_B: Array
-    """The newest token of each sample, which the model has not read, int32."""
-    count_B: Array
-    """Tokens that the sample has, int32."""
-    live_B: Array
-    """Whether it goes on."""
-    terms: Terms
+    samples: Samples
 
 
 class Written(NamedTuple):
@@ -68,13 +74,13 @@ def empty(model: Decoder, slots: int, capacity: int) -> State:
     stops_BV = jnp.zeros((slots, model.config.vocab_size), bool)
     greedy = rule([Sampling()] * slots, [0] * slots)
     # Each array is made anew: one that is there twice cannot be donated.
-    return State(
-        caching.empty(model, slots, capacity),
+    samples = Samples(
         token_B=jnp.zeros(slots, jnp.int32),
         count_B=jnp.zeros(slots, jnp.int32),
         live_B=jnp.zeros(slots, bool),
         terms=Terms(jnp.zeros(slots, jnp.int32), stops_BV, greedy),
     )
+    return State(caching.empty(model, slots, capacity), samples)
 
 
 @jax.jit
@@ -83,20 +89,24 @@ def read(model: Decoder, tokens_1T: Array, length_1: Array) -> Text:
     return Text(*caching.prefill(model, tokens_1T, length_1))
 
 
-@partial(jax.jit, donate_argnames="state")
-def begin(state: State, slot: Array, text: Text, terms: Terms) -> tuple[State, Array, Array, Array]:
-    """Puts a text into a slot and draws the first token of a sample; `terms` are of one row.
+place = jax.jit(caching.insert, donate_argnames="cache")
+"""Puts a text into a slot. Apart from `begin`, which therefore compiles for no size of a text."""
+
+
+@partial(jax.jit, donate_argnames="samples")
+def begin(
+    samples: Samples, slot: Array, logits_1V: Array, terms: Terms
+) -> tuple[Samples, Array, Array, Array]:
+    """Draws the first token of a sample whose text is in a slot; `terms` are of one row.
 
     Returns:
-        The slots, the token, its log-probability, and whether the sample goes on.
+        The samples, the token, its log-probability, and whether the sample goes on.
     """
     none_1, all_1 = jnp.zeros(1, jnp.int32), jnp.ones(1, bool)
-    token_1, log_prob_1 = draw(text.logits_1V, terms.rule, none_1, all_1)
-    live_1 = _goes_on(token_1, none_1 + 1, terms)
-    rows = (token_1, none_1 + 1, live_1, terms)
-    kept = jax.tree.map(lambda old, new: old.at[slot].set(new[0]), state[1:], rows)
-    state = State(caching.insert(state.cache, slot, text.cache), *kept)
-    return state, token_1[0], log_prob_1[0], live_1[0]
+    token_1, log_prob_1 = draw(logits_1V, terms.rule, none_1, all_1)
+    new = Samples(token_1, none_1 + 1, _goes_on(token_1, none_1 + 1, terms), terms)
+    samples = jax.tree.map(lambda old, new: old.at[slot].set(new[0]), samples, new)
+    return samples, token_1[0], log_prob_1[0], new.live_B[0]
 
 
 @partial(jax.jit, donate_argnames="state", static_argnames=("size", "places"))
@@ -121,12 +131,12 @@ def write(
         size: T of the result, at least `steps`.
         places: places of the cache that are looked at: as many as any live slot's text will have.
     """
-    shape = (len(state.token_B), size)
+    shape = (len(state.samples.token_B), size)
     written = Written(jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.float32))
 
     def unfinished(carry: tuple[Array, State, Written]) -> Array:
         done, state, _ = carry
-        return (done < steps) & (jnp.sum(state.live_B) >= least)
+        return (done < steps) & (jnp.sum(state.samples.live_B) >= least)
 
     def add(carry: tuple[Array, State, Written]) -> tuple[Array, State, Written]:
         done, state, written = carry
@@ -141,22 +151,22 @@ def write(
     return jax.lax.while_loop(unfinished, add, (jnp.int32(0), state, written))[1:]
 
 
-@partial(jax.jit, donate_argnames="state")
-def keep(state: State, kept_B: Array) -> State:
+@partial(jax.jit, donate_argnames="samples")
+def keep(samples: Samples, kept_B: Array) -> Samples:
     """Ends the samples of all other slots."""
-    return state._replace(live_B=state.live_B & kept_B)
+    return samples._replace(live_B=samples.live_B & kept_B)
 
 
 def _step(
     model: Decoder, layers: list[Layer], state: State, places: int
 ) -> tuple[State, Array, Array]:
     """One more token of every live slot, and its log-probability."""
-    live_B = state.live_B
-    logits_BV, cache = caching.step(model, state.token_B, state.cache, live_B, places, layers)
-    token_B, log_prob_B = draw(logits_BV, state.terms.rule, state.count_B, live_B)
-    count_B = state.count_B + live_B
-    goes_on_B = live_B & _goes_on(token_B, count_B, state.terms)
-    return State(cache, token_B, count_B, goes_on_B, state.terms), token_B, log_prob_B
+    cache, (token_B, count_B, live_B, terms) = state
+    logits_BV, cache = caching.step(model, token_B, cache, live_B, places, layers)
+    token_B, log_prob_B = draw(logits_BV, terms.rule, count_B, live_B)
+    count_B += live_B
+    goes_on_B = live_B & _goes_on(token_B, count_B, terms)
+    return State(cache, Samples(token_B, count_B, goes_on_B, terms)), token_B, log_prob_B
 
 
 def _goes_on(token_B: Array, count_B: Array, terms: Terms) -> Array:
