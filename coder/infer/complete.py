@@ -26,6 +26,8 @@ class Options:
 
     model: Path
     """Folder of a trained run or of an imported checkpoint."""
+    adapter: Path | None = None
+    """Folder of an adapter in PEFT's layout, to use beside the model."""
     prompt: str | None = None
     """Text to go on with; -: standard input. In bash, $'a\\nb' has a line break."""
     suffix: str | None = None
@@ -52,7 +54,7 @@ def _complete(options: Options) -> None:
     options.settings.check()
     place = _place(options)
     found = neighbourhood(options.repository, place) if options.repository else None
-    loaded = load(options.model)
+    loaded = load(options.model, options.adapter)
     writer = Writer(loaded, options.settings, loaded.end_ids)
     is_middle = options.prompt is None or options.suffix is not None
     form = infill_format(loaded, place.suffix) if is_middle else None

@@ -2,7 +2,7 @@
 """A model as what a user of it needs, be it a trained run or an imported checkpoint."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,23 +40,23 @@ class Loaded:
         return [self.tokenizer.bos] if self.tokenizer.has(BOS) else []
 
 
-def load(directory: Path) -> Loaded:
+def load(directory: Path, adapter: Path | None = None) -> Loaded:
     """Reads the folder of a run or of an imported checkpoint.
 
+    Args:
+        directory: the folder.
+        adapter: folder of an adapter in PEFT's layout, to use beside the model's matrices.
+
     Raises:
-        CheckpointError: it is neither, or a part of it is missing, damaged or of another version.
+        CheckpointError: it is neither, or a part of it is missing, damaged or of another version;
+            or the adapter is, or belongs to another model.
     """
-    if (directory / IMPORTED).exists():
-        return _imported(directory)
-    model, tokenizer, run = load_run(directory)
-    return Loaded(
-        model,
-        tokenizer,
-        run.model.max_positions or run.data.sequence_length,
-        trained_format(run.data),
-        chat=None,
-        end_ids=frozenset({tokenizer.eos}),
-    )
+    loaded = _imported(directory) if (directory / IMPORTED).exists() else _trained(directory)
+    if adapter is None:
+        return loaded
+    from coder.huggingface.adapters import load_adapter  # which few have a use for
+
+    return replace(loaded, model=load_adapter(loaded.model, adapter))
 
 
 def load_run(run_dir: Path | str) -> tuple[Decoder, Tokenizer, RunConfig]:
@@ -78,6 +78,18 @@ def load_run(run_dir: Path | str) -> tuple[Decoder, Tokenizer, RunConfig]:
     return model, tokenizer, config
 
 
+def _trained(directory: Path) -> Loaded:
+    model, tokenizer, run = load_run(directory)
+    return Loaded(
+        model,
+        tokenizer,
+        run.model.max_positions or run.data.sequence_length,
+        trained_format(run.data),
+        chat=None,
+        end_ids=frozenset({tokenizer.eos}),
+    )
+
+
 def _imported(directory: Path) -> Loaded:
     from coder.huggingface import import_model  # which a trained run has no use for
 
@@ -86,7 +98,10 @@ def _imported(directory: Path) -> Loaded:
         tokenizer = Tokenizer.load(source / "tokenizer.json")
     except (OSError, TokenizerError) as error:
         raise CheckpointError(f"{directory}: cannot read its tokenizer: {error}") from error
-    model, config = import_model.load(directory)
+    try:
+        model, config = import_model.load(directory)
+    except ValueError as error:  # a setting that this version does not know
+        raise CheckpointError(f"{directory}: {error}; import it again") from None
     _check_sizes(tokenizer, config, directory)
     return Loaded(
         model,

@@ -12,8 +12,11 @@ import pytest
 
 from coder import checkpoint
 from coder.checkpoint import CheckpointError
+from coder.config import digest
 from coder.data import tokenizer
-from coder.infer.load import load, load_run
+from coder.huggingface.adapters import save_adapter
+from coder.infer.load import _released_format, load, load_run
+from coder.model.lora import adapters_of, add_adapters
 from coder.model.transformer import init_decoder
 from tests.infer.small_models import LLAMA, TOKENIZER, V2, write_imported, write_run
 
@@ -82,6 +85,16 @@ def test_an_imported_model_is_what_its_files_say(imported):
     assert loaded.end_ids == {EOS, EOT}
 
 
+def test_an_adapter_stands_beside_the_matrices_of_either(run, imported, tmp_path):
+    for folder, target in ((run, "query_DQ"), (imported, "output_OD")):
+        adapted = add_adapters(load(folder).model, rank=2, alpha=4.0, targets=[target], seed=0)
+        save_adapter(adapted, tmp_path / target)
+        found = adapters_of(load(folder, tmp_path / target).model)
+        assert found.keys() == adapters_of(adapted).keys() != set()
+    with pytest.raises(CheckpointError, match="expected .* this base model"):
+        load(imported, tmp_path / "query_DQ")
+
+
 def test_a_base_model_has_one_end_and_no_chat(tmp_path):
     path = write_imported(
         tmp_path / "base",
@@ -118,8 +131,6 @@ def test_a_tokenizer_without_fim_tokens_is_of_a_model_that_does_not_fill_in(tmp_
 
 
 def test_v15_and_the_largest_v2_never_saw_the_fim_tokens_that_they_have():
-    from coder.infer.load import _released_format
-
     v1_5 = dataclasses.replace(LLAMA, vocab_size=102_400)
     largest = dataclasses.replace(V2, vocab_size=102_400, num_layers=60)
     lite = dataclasses.replace(V2, vocab_size=102_400, num_layers=27)
@@ -201,11 +212,24 @@ def test_an_imported_folder_that_is_half_there_is_refused(path, message, importe
         load(copy)
 
 
-def test_an_imported_folder_of_another_version_is_refused(imported, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda record: record.update(format=99), "format 99"),
+        (
+            lambda record: record["model"].update(sliding_window=4),
+            "sliding_window.*import it again",
+        ),
+    ],
+)
+def test_an_imported_folder_of_another_version_is_refused(change, message, imported, tmp_path):
     copy = Path(shutil.copytree(imported, tmp_path / "v2"))
     record = json.loads((copy / "imported.json").read_text())
-    (copy / "imported.json").write_text(json.dumps(record | {"format": 99}))
-    with pytest.raises(CheckpointError, match="format 99"):
+    del record["seal"]
+    change(record)
+    record["seal"] = digest(record)
+    (copy / "imported.json").write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match=message):
         load(copy)
 
 
