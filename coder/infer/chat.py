@@ -29,6 +29,8 @@ class Options:
 
     model: Path
     """Folder of an imported checkpoint or of a trained run."""
+    adapter: Path | None = None
+    """Folder of an adapter in PEFT's layout, to use beside the model."""
     system: str | None = None
     """What the model is told before the first turn; None: what its template says."""
     template: Template | None = None
@@ -99,7 +101,7 @@ class Conversation:
 
 def _chat(options: Options) -> None:
     options.settings.check()
-    loaded = load(options.model)
+    loaded = load(options.model, options.adapter)
     template = options.template or loaded.chat
     if template is None:
         raise PromptError(
@@ -143,6 +145,7 @@ def _typed() -> Iterator[str]:
         try:
             yield input("> " if sys.stdout.isatty() else "")
         except EOFError:
+            note("")
             return
         except KeyboardInterrupt:
             note("")
