@@ -35,9 +35,10 @@ class RopeScaling:
     beta_slow: float = 1.0
     """kind=yarn: turns below which an angle is wholly interpolated."""
     mscale: float = 0.0
-    """kind=yarn: coefficient of the temperature's logarithm in the rotation; 0: YaRN's own 1."""
+    """kind=yarn: coefficient of the temperature's logarithm in the rotation, which is divided by
+    the temperature of mscale_all_dim; where either is 0 the rotation has YaRN's own, 1."""
     mscale_all_dim: float = 0.0
-    """kind=yarn: the same for all dimensions of a score: with MLA in the scale of the softmax."""
+    """kind=yarn: the coefficient in the scale of MLA's softmax; 0: none there."""
 
 
 @dataclass(frozen=True)

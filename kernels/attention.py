@@ -68,8 +68,8 @@ def _check_shapes(q_BNTH: Array, k_BKTH: Array, v_BKTW: Array, segment_ids: Arra
         raise ValueError(f"keys {k_BKTH.shape} do not fit queries {q_BNTH.shape}")
     if v_BKTW.shape[:-1] != k_BKTH.shape[:-1]:
         raise ValueError(
-            f"values {v_BKTW.shape} should be those of keys {k_BKTH.shape}: only the last "
-            "dimension may differ"
+            f"values {v_BKTW.shape} do not fit keys {k_BKTH.shape}: only the last dimension may "
+            "differ"
         )
     if num_heads % num_kv_heads:
         raise ValueError(f"{num_kv_heads} key heads do not divide {num_heads} query heads")

@@ -13,12 +13,22 @@ from kernels.attention import attention, implementations
 FAST = tuple(name for name in implementations() if name != "reference")
 
 
-def draw(seed: int, batch: int, heads: int, kv_heads: int, length: int, width: int):
+def draw(
+    seed: int,
+    batch: int,
+    heads: int,
+    kv_heads: int,
+    length: int,
+    width: int,
+    value_width: int | None = None,
+):
     """Queries, keys, values, segments with padding at the end, and a cotangent of the output."""
     rng = np.random.default_rng(seed)
+    value_width = value_width or width
+    shapes = ((heads, width), (kv_heads, width), (kv_heads, value_width), (heads, value_width))
     query, key, value, weights = (
-        jnp.asarray(rng.normal(size=(batch, count, length, width)), jnp.float32)
-        for count in (heads, kv_heads, kv_heads, heads)
+        jnp.asarray(rng.normal(size=(batch, count, length, size)), jnp.float32)
+        for count, size in shapes
     )
     lengths = np.sort(rng.integers(0, length + 1, size=(batch, 3)), axis=1)
     places = np.arange(length)
@@ -39,11 +49,14 @@ def with_gradients(implementation: str, query, key, value, segments, weights, sc
 
 
 @pytest.mark.parametrize("implementation", FAST)
-@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (6, 2), (3, 1)])
-def test_output_and_gradients_are_the_references(implementation, heads, kv_heads):
-    arrays = draw(0, 2, heads, kv_heads, 37, 8)
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "value_width"), [(4, 4, 8), (6, 2, 8), (3, 1, 8), (4, 4, 5), (4, 2, 12)]
+)
+def test_output_and_gradients_are_the_references(implementation, heads, kv_heads, value_width):
+    arrays = draw(0, 2, heads, kv_heads, 37, 8, value_width)
     found = COMPILED[implementation](*arrays)
     expected = COMPILED["reference"](*arrays)
+    assert found[0].shape == (2, heads, 37, value_width)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
 
