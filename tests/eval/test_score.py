@@ -7,7 +7,7 @@ import pytest
 
 from coder.config import ModelConfig
 from coder.eval.score import Query, QueryError, score
-from coder.infer.decode import greedy
+from coder.infer.engine import Engine, Request
 from coder.model.transformer import Decoder, init_decoder
 from tests.eval.bigram import Bigram
 
@@ -72,9 +72,10 @@ def test_padding_batching_and_what_follows_change_nothing(model):
 def test_likeliest_is_what_greedy_decoding_writes(model):
     rng = np.random.default_rng(6)
     prompts = [tuple(rng.integers(0, CONFIG.vocab_size, 6).tolist()) for _ in range(16)]
-    written = greedy(model, prompts, max_new_tokens=8)
-    stop = written[0][4]
-    ended = greedy(model, prompts, max_new_tokens=8, stop_ids={stop})
+    engine = Engine(model, capacity=16)
+    stop = engine.complete([Request(prompts[0], 8)])[0][0].tokens[4]
+    requests = [Request(prompt, 8, stop_ids=frozenset({stop})) for prompt in prompts]
+    ended = [sample.tokens for [sample] in engine.complete(requests)]
     right = [Query(prompt, (*answer, stop)) for prompt, answer in zip(prompts, ended, strict=True)]
     wrong = [Query(query.prompt, (*query.target[:-1], (stop + 1) % 32)) for query in right]
     exact = [bool(answer.likeliest.all()) for answer in score(model, right + wrong, 8, 40)]

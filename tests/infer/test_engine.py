@@ -69,14 +69,14 @@ def over_at(token: int, after: int) -> Callable[[Sequence[int]], int | None]:
     return is_over
 
 
-def random_requests(seed: int, count: int) -> list[Request]:
-    """Requests of every kind."""
+def random_requests(seed: int, count: int, longest: int = CAPACITY) -> list[Request]:
+    """Requests of every kind; a prompt may have half of the tokens."""
     rng = np.random.default_rng(seed)
 
     def one() -> Request:
         return Request(
-            rng.integers(0, VOCAB, rng.integers(1, 33)).tolist(),
-            max_new_tokens=int(rng.integers(1, 32)),
+            rng.integers(0, VOCAB, rng.integers(1, longest // 2 + 1)).tolist(),
+            max_new_tokens=int(rng.integers(1, longest // 2 + 1)),
             sampling=Sampling(
                 float(rng.choice([0.0, 0.7, 1.0])), float(rng.choice([0.8, 1.0])), int(seed)
             ),
@@ -130,7 +130,7 @@ def test_a_sample_is_the_same_in_any_company(model, seed):
 
 
 def test_a_sample_is_the_same_with_other_slots_and_chunks():
-    model, requests = MODELS["v2"], random_requests(5, 6)
+    model, requests = MODELS["v2"], random_requests(5, 6, longest=32)
     expected = make(model).complete(requests)
     for found, samples in zip(
         make(model, slots=1, chunk=3).complete(requests), expected, strict=True
