@@ -51,12 +51,12 @@ def export_model(
         values = to_huggingface(model.config)
     except ValueError as error:
         raise CheckpointError(f"this model cannot be exported: {error}") from None
-    shards = _shards(list(tensors(model.config)), np.dtype(name).itemsize, shard_bytes)
+    shards = shards_of(list(tensors(model.config)), np.dtype(name).itemsize, shard_bytes)
     with new_folder(output, exported_size(model, dtype)) as folder:
         for file, members in shards.items():
             _write_shard(folder / file, _NAMES[name], members, model, adapters, progress)
         if len(shards) > 1:
-            write_json(folder / INDEX, _index(shards, exported_size(model, dtype)))
+            write_json(folder / INDEX, index_of(shards, exported_size(model, dtype)))
         for file, content in model.files.items():
             (folder / file).write_bytes(content)
         write_json(
@@ -79,8 +79,14 @@ def _untied_where_needed(model: Exportable) -> Exportable:
     return dataclasses.replace(model, config=config, parameters=model.parameters | table)
 
 
-def _shards(named: list[Tensor], itemsize: int, shard_bytes: int) -> dict[str, list[Tensor]]:
-    """The tensors of each file, in order, under its name."""
+def shards_of(named: list[Tensor], itemsize: int, shard_bytes: int) -> dict[str, list[Tensor]]:
+    """The tensors of each file, in order, under its name.
+
+    Args:
+        named: the tensors.
+        itemsize: bytes of a number.
+        shard_bytes: a file has no more, unless a tensor alone has.
+    """
     shards: list[list[Tensor]] = [[]]
     room = shard_bytes
     for tensor in named:
@@ -115,7 +121,7 @@ def _write_shard(
             progress(tensor.name, array.size * TYPES[dtype].itemsize)
 
 
-def _index(shards: dict[str, list[Tensor]], size: int) -> dict:
+def index_of(shards: dict[str, list[Tensor]], size: int) -> dict:
     """What model.safetensors.index.json says."""
     places = {tensor.name: file for file, members in shards.items() for tensor in members}
     return {"metadata": {"total_size": size}, "weight_map": places}

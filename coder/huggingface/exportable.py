@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-from flax import nnx
 
 from coder.checkpoint import CheckpointError, load_parameters
 from coder.config import ModelConfig, from_json
 from coder.data.tokenizer import Tokenizer, TokenizerError
 from coder.huggingface.import_model import FILES, RECORD, read_record, stored_parameters
+from coder.huggingface.names import parameters
 from coder.huggingface.source import read_json
 
 _TOKENIZER_CLASS = {"tokenizer_class": "PreTrainedTokenizerFast"}
@@ -50,7 +49,10 @@ def read_exportable(directory: Path) -> Exportable:
 
 def _trained(directory: Path) -> Exportable:
     decoder, run = load_parameters(directory)
-    path = Path(read_json(directory / "config.json")["tokenizer"])
+    record = read_json(directory / "config.json")
+    if "tokenizer" not in record:
+        raise CheckpointError(f"{directory}/config.json does not tell the tokenizer")
+    path = Path(record["tokenizer"])
     try:
         tokenizer, definition = Tokenizer.load(path), path.read_bytes()
     except (OSError, TokenizerError) as error:
@@ -71,16 +73,9 @@ def _trained(directory: Path) -> Exportable:
         "tokenizer_config.json": _json_bytes(_TOKENIZER_CLASS | names | settings),
         "generation_config.json": _json_bytes(ids),
     }
-    return Exportable(config, _arrays(decoder), ids, files)
-
-
-def _arrays(decoder: nnx.Module) -> dict[str, np.ndarray]:
-    """The parameters by path; on a CPU they are not copied."""
-    flat, _ = jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(nnx.state(decoder)))
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-        for path, leaf in flat
-    }
+    # On a CPU numpy sees jax's own memory.
+    arrays = {path: np.asarray(leaf) for path, leaf in parameters(decoder).items()}
+    return Exportable(config, arrays, ids, files)
 
 
 def _imported(directory: Path) -> Exportable:

@@ -20,7 +20,7 @@ from flax import nnx
 from coder.checkpoint import CheckpointError, placed
 from coder.config import ModelConfig, digest, from_json, to_json, write_json
 from coder.huggingface.folders import new_folder
-from coder.huggingface.names import parameter_shapes
+from coder.huggingface.names import parameter_shapes, parameters
 from coder.huggingface.source import Source, read_json
 from coder.huggingface.tensor_file import Writer, checksum, read_entries
 from coder.model.transformer import Decoder
@@ -85,14 +85,14 @@ def load(directory: Path | str, dtype: str | None = None) -> tuple[Decoder, Mode
     directory = Path(directory)
     record = read_record(directory)
     config = from_json(ModelConfig, record["model"])
-    graph, state = nnx.split(nnx.eval_shape(lambda: Decoder(config, nnx.Rngs(0))))
+    decoder = nnx.eval_shape(lambda: Decoder(config, nnx.Rngs(0)))
     stored = stored_parameters(directory, record)
-
-    def made(path: Any, leaf: Any) -> jax.Array:
-        array = stored[jax.tree_util.keystr(path, simple=True, separator="/")]
-        return jax.device_put(array.astype(dtype or array.dtype, copy=False), placed(leaf).sharding)
-
-    tree = jax.tree_util.tree_map_with_path(made, nnx.to_pure_dict(state))
+    leaves = []
+    for path, leaf in parameters(decoder).items():
+        array = stored[path].astype(dtype or stored[path].dtype, copy=False)
+        leaves.append(jax.device_put(array, placed(leaf).sharding))
+    graph, state = nnx.split(decoder)
+    tree = jax.tree.unflatten(jax.tree.structure(nnx.to_pure_dict(state)), leaves)
     return nnx.merge(graph, tree), config
 
 

@@ -8,6 +8,7 @@ directions: import and export walk over the same `tensors`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -90,10 +91,13 @@ def tensors(config: ModelConfig) -> Iterator[Tensor]:
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Shape of each of our parameters by its path, "layers/attention/query_DQ"; none is made."""
     decoder = nnx.eval_shape(lambda: Decoder(config, nnx.Rngs(0)))
+    return {path: leaf.shape for path, leaf in parameters(decoder).items()}
+
+
+def parameters(decoder: Decoder) -> dict[str, Any]:
+    """The parameters of a decoder by their paths."""
     flat, _ = jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(nnx.state(decoder)))
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape for path, leaf in flat
-    }
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
 
 
 def _tensor(
