@@ -17,7 +17,7 @@ from coder.huggingface.config import to_huggingface
 from coder.huggingface.import_model import import_model
 from coder.huggingface.names import tensors
 from coder.huggingface.source import read_source
-from coder.model.transformer import init_decoder
+from tests.model.drawn import drawn_decoder
 
 TOKENIZER = tokenizer.train(["def add(a, b):\n    return a + b\n" * 3], 400)
 PSM, NO_FIM = DataConfig(fim_rate=0.5), DataConfig(fim_rate=0.0)
@@ -56,7 +56,7 @@ def write_run(directory: Path, data: DataConfig = PSM, **model: Any) -> Path:
         "tokenizer": str(directory / "tokenizer.json"),
     }
     (directory / "config.json").write_text(json.dumps(record))
-    parameters = nnx.to_pure_dict(nnx.state(init_decoder(config, 3)))
+    parameters = nnx.to_pure_dict(nnx.state(drawn_decoder(config, seed=3)))
     checkpoint.save(directory / checkpoint.FOLDER, 5, {"parameters": parameters}, {}, keep=1)
     return directory
 

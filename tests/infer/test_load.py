@@ -17,8 +17,8 @@ from coder.data import tokenizer
 from coder.huggingface.adapters import save_adapter
 from coder.infer.load import _released_format, load, load_run
 from coder.model.lora import adapters_of, add_adapters
-from coder.model.transformer import init_decoder
 from tests.infer.small_models import LLAMA, TOKENIZER, V2, write_imported, write_run
+from tests.model.drawn import drawn_decoder
 
 EOS, EOT = TOKENIZER.eos, TOKENIZER.eot
 
@@ -56,7 +56,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_is_loaded_with_its_parameters(run):
     model, loaded, config = load_run(run)
-    expected = init_decoder(config.model, 3)
+    expected = drawn_decoder(config.model, seed=3)
     assert all(
         (a == b).all()
         for a, b in zip(jax.tree.leaves(model), jax.tree.leaves(expected), strict=True)
