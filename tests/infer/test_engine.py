@@ -3,7 +3,9 @@
 
 import dataclasses
 import logging
+import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from coder.config import MlaConfig, ModelConfig, MoeConfig
 from coder.infer import engine, slots
 from coder.infer.engine import Engine, Request, Sample, Sampling
 from coder.model.transformer import Decoder
+from tests.infer.small_models import TOKENIZER, write_run
 from tests.model.drawn import drawn_decoder
 
 VOCAB, CAPACITY = 50, 64
@@ -274,3 +277,14 @@ def test_requests_that_cannot_be_answered_are_refused_at_once(request_, message)
 def test_sizes_below_one_are_refused(name):
     with pytest.raises(ValueError, match=f"{name}=0: must be at least 1"):
         make(MODELS["llama"], **{name: 0})
+
+
+def test_the_example_for_people_runs(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "generation.md").read_text("utf-8")
+    example = page.split("\n\n    ", 1)[1].split("\n\n`stream`")[0]
+    (tmp_path / "runs").mkdir()
+    write_run(tmp_path / "runs" / "mine", vocab_size=TOKENIZER.vocab_size)
+    monkeypatch.chdir(tmp_path)
+    exec(textwrap.dedent("    " + example), {})
+    written = capsys.readouterr().out
+    assert written.count("def add(a, b):") >= 4 and written.count("class Stack:") >= 4
