@@ -12,7 +12,7 @@ from coder.checkpoint import CheckpointError, load_parameters
 from coder.config import ModelConfig, from_json
 from coder.data.tokenizer import Tokenizer, TokenizerError
 from coder.huggingface.import_model import FILES, RECORD, read_record, stored_parameters
-from coder.huggingface.names import parameters
+from coder.huggingface.names import parameter_shapes, parameters
 from coder.huggingface.source import read_json
 
 _TOKENIZER_CLASS = {"tokenizer_class": "PreTrainedTokenizerFast"}
@@ -89,7 +89,8 @@ def _imported(directory: Path) -> Exportable:
         told.pop("auto_map", None)  # names a program of the source's, which is not kept
         files["tokenizer_config.json"] = _json_bytes(told | _TOKENIZER_CLASS)
     config = from_json(ModelConfig, record["model"])
-    return Exportable(config, stored_parameters(directory, record), ids, files)
+    arrays = stored_parameters(directory, record, parameter_shapes(config))
+    return Exportable(config, arrays, ids, files)
 
 
 def _json_bytes(values: dict[str, Any]) -> bytes:

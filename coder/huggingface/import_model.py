@@ -86,9 +86,11 @@ def load(directory: Path | str, dtype: str | None = None) -> tuple[Decoder, Mode
     record = read_record(directory)
     config = from_json(ModelConfig, record["model"])
     decoder = nnx.eval_shape(lambda: Decoder(config, nnx.Rngs(0)))
-    stored = stored_parameters(directory, record)
-    leaves = []
-    for path, leaf in parameters(decoder).items():
+    expected, leaves = parameters(decoder), []
+    stored = stored_parameters(
+        directory, record, {path: leaf.shape for path, leaf in expected.items()}
+    )
+    for path, leaf in expected.items():
         array = stored[path].astype(dtype or stored[path].dtype, copy=False)
         leaves.append(jax.device_put(array, placed(leaf).sharding))
     graph, state = nnx.split(decoder)
@@ -121,19 +123,21 @@ def read_record(directory: Path) -> dict[str, Any]:
     return record
 
 
-def stored_parameters(directory: Path, record: dict[str, Any]) -> dict[str, np.ndarray]:
+def stored_parameters(
+    directory: Path, record: dict[str, Any], shapes: dict[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
     """The parameters of an imported model by path, mapped, every byte of them verified.
 
     Args:
         directory: what `import_model` made.
         record: of `read_record`.
+        shapes: of `parameter_shapes` for the model's settings.
 
     Raises:
         CheckpointError: they are not those that were written.
     """
     path = directory / PARAMETERS
     entries = read_entries(path)
-    shapes = parameter_shapes(from_json(ModelConfig, record["model"]))
     found = {name: (entry.dtype, entry.shape) for name, entry in entries.items()}
     if found != {name: (record["dtype"], shape) for name, shape in shapes.items()}:
         raise _damaged(str(path))
