@@ -226,7 +226,8 @@ def _check_tensors(entries: Mapping[str, Entry], targeted: list[Tensor], rank: i
             )
     if others := sorted(entries.keys() - expected.keys()):
         raise ValueError(
-            f"tensor {others[0]} belongs to no module that target_modules reaches in this model"
+            f"tensor {others[0]} belongs to no module of this model that target_modules reaches: "
+            "was the adapter made for another model?"
         )
 
 
