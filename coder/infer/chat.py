@@ -56,7 +56,7 @@ class Conversation:
         """Nothing was said yet, but for the system text."""
         self.writer = writer
         self.template: Template = template
-        if system is not None and template == "v1" and not system.endswith("\n"):
+        if system and template == "v1" and not system.endswith("\n"):
             system += "\n"  # v1's template puts nothing between it and the first turn
         self.system = [] if system is None else [Message("system", system)]
         self.turns: list[Message] = []

@@ -12,7 +12,10 @@ import tokenizers
 from hypothesis import given
 
 from coder.data.tokenizer import (
+    BOS,
     CONTROL_TOKENS,
+    EOT,
+    FIM_END,
     NUM_MASKS,
     Tokenizer,
     TokenizerError,
@@ -93,6 +96,8 @@ def test_a_released_tokenizer_has_no_masks_and_may_have_no_pad():
     parsed["added_tokens"] = parsed["added_tokens"][:5]
     released = Tokenizer(json.dumps(parsed))
     assert released.pad == released.eos
+    assert released.has(BOS, FIM_END)
+    assert not released.has(BOS, EOT)
     with pytest.raises(TokenizerError, match="no control token <｜mask▁0｜>"):
         released.mask(0)
 
@@ -145,6 +150,11 @@ def changed(**parts: object) -> str:
     return json.dumps(json.loads(TOKENIZER.definition) | parts)
 
 
+def with_token(name: str) -> dict:
+    model = json.loads(TOKENIZER.definition)["model"]
+    return model | {"vocab": model["vocab"] | {name: 999}}
+
+
 @pytest.mark.parametrize(
     ("definition", "problem"),
     [
@@ -156,6 +166,7 @@ def changed(**parts: object) -> str:
         (changed(pre_tokenizer=None), "ByteLevel without add_prefix_space"),
         (changed(model={"type": "WordLevel", "vocab": {}, "unk_token": ""}), "only byte-level BPE"),
         (changed(model={"type": "BPE", "vocab": {"a": 0}, "merges": []}), "lacks 242 bytes"),
+        (changed(model=with_token("▁a")), "token '▁a' is not spelled in bytes"),
     ],
 )
 def test_what_would_lose_text_is_refused(tmp_path: Path, definition: str, problem: str):
