@@ -25,12 +25,15 @@ apply = jax.jit(Decoder.__call__)
 def randomised(decoder: Decoder, std: float = 0.1) -> Decoder:
     """The adapters with factors as after a training: `up` is no longer zero."""
 
-    def drawn(path: str, adapter: LowRank) -> LowRank:
-        key = jax.random.key(len(path))
-        up = jax.random.normal(key, adapter.up_RO.shape, out_sharding=spec_of(adapter.up_RO[...]))
-        return LowRank(adapter.down_IR[...], std * up, adapter.alpha, adapter.rank_stabilised)
+    rng = np.random.default_rng(0)
 
-    adapters = {path: drawn(path, adapter) for path, adapter in adapters_of(decoder).items()}
+    def drawn(adapter: LowRank) -> LowRank:
+        up, place = adapter.up_RO[...], spec_of(adapter.up_RO[...])
+        random = jnp.asarray(std * rng.normal(size=up.shape), up.dtype)
+        random = random if place is None else jax.sharding.reshard(random, place)
+        return LowRank(adapter.down_IR[...], random, adapter.alpha, adapter.rank_stabilised)
+
+    adapters = {path: drawn(adapter) for path, adapter in adapters_of(decoder).items()}
     return with_adapters(decoder, adapters)
 
 
