@@ -82,7 +82,7 @@ def architecture(values: dict[str, Any]) -> str:
     named = values.get("architectures") or [
         name for name, kind in MODEL_TYPES.items() if kind == values.get("model_type")
     ]
-    if not isinstance(named, list) or len(named) != 1 or named[0] not in MODEL_TYPES:
+    if not isinstance(named, list) or len(named) != 1 or named[0] not in list(MODEL_TYPES):
         what = values.get("architectures") or values.get("model_type")
         raise ValueError(f"architecture {what!r} is not supported: only {', '.join(MODEL_TYPES)}")
     return named[0]
@@ -189,7 +189,7 @@ def _with_rope(config: ModelConfig, values: dict[str, Any]) -> ModelConfig:
     if not isinstance(rope, dict):
         raise ValueError(f"RoPE cannot be read: {rope!r} has no fields")
     kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind not in _KINDS:
+    if kind not in list(_KINDS):
         raise ValueError(f"RoPE of type {kind!r} is not supported: only {', '.join(_KINDS)}")
     _refuse_others(rope, _ONLY_ROPE)
     theta = rope.get("rope_theta", values.get("rope_theta", 10_000.0))

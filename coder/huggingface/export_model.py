@@ -116,7 +116,8 @@ def _write_shard(
         for tensor in members:
             array = model.parameters[tensor.path][tensor.index]
             if tensor.path in adapters:
-                array = np.asarray(merged_layer(array, adapters[tensor.path], tensor.index[0]))
+                weight_IO, adapter = array.astype(TYPES[dtype]), adapters[tensor.path]
+                array = np.asarray(merged_layer(weight_IO, adapter, tensor.index[0]))
             writer.write(tensor.name, (), tensor.swapped(array))
             progress(tensor.name, array.size * TYPES[dtype].itemsize)
 

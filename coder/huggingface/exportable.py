@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from coder.checkpoint import CheckpointError, load_parameters
-from coder.config import ModelConfig, from_json
+from coder.config import ModelConfig
 from coder.data.tokenizer import Tokenizer, TokenizerError
 from coder.huggingface.import_model import FILES, RECORD, read_record, stored_parameters
 from coder.huggingface.names import parameter_shapes, parameters
@@ -80,17 +80,17 @@ def _trained(directory: Path) -> Exportable:
 
 def _imported(directory: Path) -> Exportable:
     record, kept = read_record(directory), directory / FILES
-    files = {name: (kept / name).read_bytes() for name in record["files"]}
-    values = json.loads(files.pop("config.json"))
+    files = {name: (kept / name).read_bytes() for name in record.files if name != "config.json"}
+    values = read_json(kept / "config.json")
     ids = {name: value for name, value in values.items() if name.endswith("_token_id")}
     files.setdefault("generation_config.json", _json_bytes(ids))
     if "tokenizer.json" in files:
-        told = json.loads(files.get("tokenizer_config.json", b"{}"))
+        name = "tokenizer_config.json"
+        told = read_json(kept / name) if name in files else {}
         told.pop("auto_map", None)  # names a program of the source's, which is not kept
-        files["tokenizer_config.json"] = _json_bytes(told | _TOKENIZER_CLASS)
-    config = from_json(ModelConfig, record["model"])
-    arrays = stored_parameters(directory, record, parameter_shapes(config))
-    return Exportable(config, arrays, ids, files)
+        files[name] = _json_bytes(told | _TOKENIZER_CLASS)
+    arrays = stored_parameters(directory, record, parameter_shapes(record.config))
+    return Exportable(record.config, arrays, ids, files)
 
 
 def _json_bytes(values: dict[str, Any]) -> bytes:

@@ -9,8 +9,8 @@ no more than a part of one is in memory.
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import google_crc32c
 import jax
@@ -70,6 +70,19 @@ def import_model(source: Source, output: Path, progress: Progress = lambda *_: N
         write_json(folder / RECORD, contents | {"seal": digest(contents)})
 
 
+@dataclass(frozen=True)
+class Record:
+    """What `imported.json` says."""
+
+    config: ModelConfig
+    dtype: str
+    """Of all parameters, in the words of safetensors."""
+    digests: dict[str, list[str]]
+    """Of each parameter's parts, in order, by its path."""
+    files: tuple[str, ...]
+    """Names of the source's files that were kept."""
+
+
 def load(directory: Path | str, dtype: str | None = None) -> tuple[Decoder, ModelConfig]:
     """The decoder of an imported model, every byte of it verified, and its settings.
 
@@ -84,47 +97,49 @@ def load(directory: Path | str, dtype: str | None = None) -> tuple[Decoder, Mode
     """
     directory = Path(directory)
     record = read_record(directory)
-    config = from_json(ModelConfig, record["model"])
-    decoder = nnx.eval_shape(lambda: Decoder(config, nnx.Rngs(0)))
+    decoder = nnx.eval_shape(lambda: Decoder(record.config, nnx.Rngs(0)))
     expected, leaves = parameters(decoder), []
-    stored = stored_parameters(
-        directory, record, {path: leaf.shape for path, leaf in expected.items()}
-    )
+    shapes = {path: leaf.shape for path, leaf in expected.items()}
+    stored = stored_parameters(directory, record, shapes)
     for path, leaf in expected.items():
         array = stored[path].astype(dtype or stored[path].dtype, copy=False)
         leaves.append(jax.device_put(array, placed(leaf).sharding))
     graph, state = nnx.split(decoder)
     tree = jax.tree.unflatten(jax.tree.structure(nnx.to_pure_dict(state)), leaves)
-    return nnx.merge(graph, tree), config
+    return nnx.merge(graph, tree), record.config
 
 
-def read_record(directory: Path) -> dict[str, Any]:
-    """What `imported.json` says.
+def read_record(directory: Path) -> Record:
+    """Reads `imported.json`.
 
     Raises:
-        CheckpointError: `directory` holds no imported model, or one whose record or small files are
-            not those that were written.
+        CheckpointError: `directory` holds no imported model, or one of another version, or one
+            whose record or small files are not those that were written.
     """
     path = directory / RECORD
     if not path.exists():
         raise CheckpointError(f"{directory} holds no imported model: it has no {RECORD}")
-    record = read_json(path)
-    if record.get("format") != FORMAT:
+    told = read_json(path)
+    if told.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} is of format {record.get('format')!r}, and this version reads {FORMAT}: "
+            f"{path} is of format {told.get('format')!r}, and this version reads {FORMAT}: "
             "import the model again"
         )
-    if record.pop("seal", None) != digest(record):
+    if told.pop("seal", None) != digest(told):
         raise _damaged(str(path))
-    for name, expected in record["files"].items():
+    for name, expected in told["files"].items():
         kept = directory / FILES / name
         if not kept.exists() or _file_digest(kept) != expected:
             raise _damaged(str(kept))
-    return record
+    try:
+        config = from_json(ModelConfig, told["model"])
+    except ValueError as error:
+        raise CheckpointError(f"{path} is of another version: {error}; import it again") from None
+    return Record(config, told["dtype"], told["digests"], tuple(told["files"]))
 
 
 def stored_parameters(
-    directory: Path, record: dict[str, Any], shapes: dict[str, tuple[int, ...]]
+    directory: Path, record: Record, shapes: dict[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
     """The parameters of an imported model by path, mapped, every byte of them verified.
 
@@ -139,10 +154,10 @@ def stored_parameters(
     path = directory / PARAMETERS
     entries = read_entries(path)
     found = {name: (entry.dtype, entry.shape) for name, entry in entries.items()}
-    if found != {name: (record["dtype"], shape) for name, shape in shapes.items()}:
+    if found != {name: (record.dtype, shape) for name, shape in shapes.items()}:
         raise _damaged(str(path))
     arrays = {name: entry.array() for name, entry in entries.items()}
-    for name, digests in record["digests"].items():
+    for name, digests in record.digests.items():
         parts = arrays[name].reshape(len(digests), -1)
         if [f"{checksum(part):08x}" for part in parts] != digests:
             raise _damaged(f"{name} in {path}")

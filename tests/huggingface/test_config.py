@@ -154,6 +154,8 @@ def test_what_readers_need_is_always_written():
         (LLAMA | {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "'dynamic'"),
         (LLAMA | {"rope_scaling": {"type": "linear"}}, "RoPE cannot be read.*factor=None"),
         (LLAMA | {"rope_scaling": [4.0]}, "RoPE cannot be read"),
+        (LLAMA | {"rope_scaling": {"type": ["linear"]}}, r"RoPE of type \['linear'\]"),
+        (LLAMA | {"architectures": [["LlamaForCausalLM"]]}, r"\[\['LlamaForCausalLM'\]\]"),
         (V2 | {"rope_scaling": V2["rope_scaling"] | {"truncate": False}}, "truncate=False"),
         (LLAMA | {"architectures": ["GPT2LMHeadModel"]}, "'GPT2LMHeadModel'.*LlamaForCausalLM, D"),
         (LLAMA | {"architectures": "LlamaForCausalLM"}, "'LlamaForCausalLM'"),

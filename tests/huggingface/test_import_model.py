@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from coder.checkpoint import CheckpointError
-from coder.config import to_json
+from coder.config import digest, to_json
 from coder.huggingface import import_command, import_model
 from coder.huggingface.config import from_huggingface
 from coder.huggingface.import_model import load
@@ -277,6 +277,11 @@ def test_a_changed_setting_is_noticed(sources: Path, tmp_path: Path):
     record["model"]["rope_theta"] = 10_000.0
     (folder / "imported.json").write_text(json.dumps(record))
     with pytest.raises(CheckpointError, match="imported.json is not what was imported"):
+        load(folder)
+    del record["seal"], record["model"]["rope_theta"]
+    record["model"]["rope_base"] = 10_000.0
+    (folder / "imported.json").write_text(json.dumps(record | {"seal": digest(record)}))
+    with pytest.raises(CheckpointError, match="of another version: unknown setting rope_base"):
         load(folder)
     (folder / "imported.json").write_text(json.dumps(record | {"format": 0}))
     with pytest.raises(CheckpointError, match="of format 0, and this version reads 1"):

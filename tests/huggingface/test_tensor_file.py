@@ -2,6 +2,7 @@
 """The format of safetensors, against the library; and damaged files, told by their tensors."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import ml_dtypes
@@ -79,6 +80,18 @@ def test_writing_tells_the_checksum(tmp_path: Path):
     with Writer(tmp_path / "file.safetensors", {"x": (50, 70)}, "F32") as writer:
         assert writer.write("x", (), array.T) == checksum(array.T)
     assert checksum(array) != checksum(array.T)
+
+
+def test_no_more_than_a_part_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tensor_file, "_PART_BYTES", 100_000)
+    save_file({"x": np.ones((2000, 1000), np.float32)}, tmp_path / "in")
+    [entry] = read_entries(tmp_path / "in").values()
+    with Writer(tmp_path / "out", {"x": (1000, 2000)}, "F32") as writer:
+        tracemalloc.start()
+        writer.write("x", (), entry.array().T)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert 100_000 < peak < 200_000
 
 
 @pytest.mark.parametrize("size", [0, 7, 8, 60])
