@@ -39,9 +39,5 @@ def fitted(
     Where both are too long, three quarters of the room are the prefix's.
     """
     suffix_ids = suffix_ids[: max(room // 4, room - len(prefix_ids))]
-    return last(prefix_ids, room - len(suffix_ids)), suffix_ids
-
-
-def last(ids: Sequence[int], count: int) -> Sequence[int]:
-    """The last `count` of some tokens, or all of them if they are fewer."""
-    return ids[max(0, len(ids) - count) :]
+    cut = max(0, len(prefix_ids) + len(suffix_ids) - room)
+    return prefix_ids[cut:], suffix_ids
