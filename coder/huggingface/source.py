@@ -71,7 +71,7 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_bytes())
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is no JSON: {error}") from None
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} holds no JSON object, but {type(values).__name__}")
@@ -79,53 +79,62 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _entries(folder: Path) -> dict[str, Entry]:
-    """Every tensor of the folder's files."""
-    if (folder / INDEX).exists():
-        return _indexed(folder)
-    if not (folder / WHOLE).exists():
-        others = [path.name for path in sorted(folder.glob("*.bin"))[:1]]
-        hint = (
-            f"; it has {others[0]}, which holds programs as well as weights and is not read: "
-            "convert it to safetensors, as by transformers' save_pretrained"
-            if others
-            else ""
+    """Every tensor of the folder's files; the one file counts before an index, as elsewhere."""
+    if (folder / WHOLE).exists():
+        entries = read_entries(folder / WHOLE)
+    elif (folder / INDEX).exists():
+        entries = _indexed(folder)
+    else:
+        raise CheckpointError(f"{folder} has neither {WHOLE} nor {INDEX}{_hint(folder)}")
+    return {name: entry for name, entry in entries.items() if not name.endswith(_RECOMPUTED)}
+
+
+def _hint(folder: Path) -> str:
+    """What to do with the weights that a folder has in another format."""
+    for path in sorted(folder.glob("*.bin")):
+        return (
+            f"; it has {path.name}, which can hold programs and is not read: convert it to "
+            "safetensors, as by transformers' save_pretrained"
         )
-        raise CheckpointError(f"{folder} has neither {WHOLE} nor {INDEX}{hint}")
-    return _without_recomputed(read_entries(folder / WHOLE))
+    return ""
 
 
 def _indexed(folder: Path) -> dict[str, Entry]:
     """The tensors that the index places, each in the file that it says."""
-    index = folder / INDEX
-    places = read_json(index).get("weight_map")
-    if not isinstance(places, dict) or not places:
-        raise CheckpointError(f"{index} has no weight_map of tensors to files")
     entries: dict[str, Entry] = {}
-    for shard in sorted(set(map(str, places.values()))):
-        named = {name for name, place in places.items() if place == shard}
-        if Path(shard).name != shard:
-            raise CheckpointError(f"{index} places tensors in {shard!r}, outside of its folder")
-        if not (folder / shard).exists():
-            raise CheckpointError(
-                f"{folder / shard} is missing: {index.name} places {len(named)} tensors there, as "
-                f"{min(named)}"
-            )
+    for shard, named in _shards(folder).items():
         found = read_entries(folder / shard)
-        if named - found.keys():
+        if absent := named - found.keys():
             raise CheckpointError(
-                f"{folder / shard} lacks {min(named - found.keys())}, which {index.name} places "
-                "there"
+                f"{folder / shard} lacks {min(absent)}, which {INDEX} places there"
             )
-        for name in found.keys() - named:
+        if surplus := found.keys() - named:
             raise CheckpointError(
-                f"{folder / shard} has {name}, which {index.name} does not place there"
+                f"{folder / shard} has {min(surplus)}, which {INDEX} does not place there"
             )
         entries |= found
-    return _without_recomputed(entries)
+    return entries
 
 
-def _without_recomputed(entries: dict[str, Entry]) -> dict[str, Entry]:
-    return {name: entry for name, entry in entries.items() if not name.endswith(_RECOMPUTED)}
+def _shards(folder: Path) -> dict[str, set[str]]:
+    """The files that the index names, all of which are there, and their tensors."""
+    places = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError(f"{folder / INDEX} has no weight_map of tensors to files")
+    shards: dict[str, set[str]] = {}
+    for name, shard in places.items():
+        shards.setdefault(str(shard), set()).add(name)
+    for shard, named in shards.items():
+        if Path(shard).name != shard:
+            raise CheckpointError(
+                f"{folder / INDEX} places tensors in {shard!r}, outside of its folder"
+            )
+        if not (folder / shard).exists():
+            raise CheckpointError(
+                f"{folder / shard} is missing: {INDEX} places {len(named)} tensors there, as "
+                f"{min(named)}"
+            )
+    return shards
 
 
 def _check_names(folder: Path, expected: dict[str, Tensor], entries: dict[str, Entry]) -> None:

@@ -28,6 +28,11 @@ _LARGEST_HEADER = 100_000_000
 """Bytes; the library reads no larger one either."""
 _ALIGNMENT = 64
 """Where a tensor begins at a multiple of so many bytes, jax uses a mapped array as it is."""
+_NOT_A_HEADER = (
+    *(ValueError, TypeError, KeyError, AttributeError),
+    *(OverflowError, RecursionError),
+)
+"""What reading JSON of another form raises; the last two for infinite places and deep lists."""
 _PART_BYTES = 2**25
 """What is written at once, and so what has to be in memory."""
 _BLOCK = 128
@@ -76,7 +81,7 @@ def read_entries(path: Path) -> dict[str, Entry]:
         entries = {name: _entry(path, told, 8 + length) for name, told in header.items()}
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except _NOT_A_HEADER as error:
         raise CheckpointError(f"{path}: its header cannot be read: {error!r}") from None
     _check_places(path, entries, 8 + length, size)
     return entries

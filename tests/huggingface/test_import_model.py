@@ -24,7 +24,7 @@ from coder.huggingface.names import tensors
 from coder.huggingface.source import read_source
 from tests.huggingface.small_models import LLAMA, V2, weights, write_index, write_source
 
-WHOLE = "model.safetensors"
+WHOLE, SHARD = "model.safetensors", "model-00001-of-00002.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,13 @@ def rewritten(change: Callable[[dict[str, np.ndarray]], Any]) -> Callable[[Path]
 
 
 def indexed(places: Any) -> Callable[[Path], None]:
-    return lambda folder: write_index(folder, places)
+    """Has an index place tensors in SHARD, which has all, and elsewhere."""
+
+    def index(folder: Path) -> None:
+        (folder / WHOLE).rename(folder / SHARD)
+        write_index(folder, places)
+
+    return index
 
 
 Q, UP = "model.layers.1.self_attn.q_proj.weight", "model.layers.0.mlp.up_proj.weight"
@@ -122,6 +128,10 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "bad json": (
         lambda folder: (folder / "config.json").write_text('{"a": '),
+        "config.json is no JSON",
+    ),
+    "deep json": (
+        lambda folder: (folder / "config.json").write_text("[" * 200_000),
         "config.json is no JSON",
     ),
     "no object": (lambda folder: (folder / "config.json").write_text("[]"), "no JSON object"),
@@ -172,16 +182,16 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
         rf"{Q} is F16: only BF16 and F32 are read",
     ),
     "missing shard": (
-        indexed({Q: "model-00001-of-00002.safetensors", UP: WHOLE}),
-        f"model-00001-of-00002.safetensors is missing: .* places 1 tensors there, as {Q}",
+        indexed(dict.fromkeys(weights(LLAMA), SHARD) | {Q: "model-00002-of-00002.safetensors"}),
+        f"model-00002-of-00002.safetensors is missing: .* places 1 tensors there, as {Q}",
     ),
     "absent from its shard": (
-        indexed(dict.fromkeys([*weights(LLAMA), "absent"], WHOLE)),
-        "model.safetensors lacks absent, which model.safetensors.index.json places there",
+        indexed(dict.fromkeys([*weights(LLAMA), "absent"], SHARD)),
+        f"{SHARD} lacks absent, which model.safetensors.index.json places there",
     ),
     "not in the index": (
-        indexed({Q: WHOLE}),
-        "has model.* which model.safetensors.index.json does not place there",
+        indexed({Q: SHARD}),
+        f"{SHARD} has model.* which model.safetensors.index.json does not place there",
     ),
     "outside": (indexed({Q: "../secret.safetensors"}), "'../secret.safetensors', outside of its"),
     "empty index": (indexed({}), "has no weight_map"),

@@ -134,6 +134,7 @@ def test_a_tensor_that_lies_wrong_is_named(tmp_path: Path, told: dict):
         {"x": {}},
         {"x": {"dtype": "F32", "shape": ["a"], "data_offsets": [0, 40]}},
         {"x": {"dtype": "F32", "shape": [10], "data_offsets": [0]}},
+        {"x": {"dtype": "F32", "shape": [10], "data_offsets": [0, float("inf")]}},
     ],
 )
 def test_a_header_of_another_form_is_refused(tmp_path: Path, header: object):
