@@ -191,7 +191,7 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "not in the index": (
         indexed({Q: SHARD}),
-        f"{SHARD} has model.* which model.safetensors.index.json does not place there",
+        f"{SHARD} has lm_head.weight, which model.safetensors.index.json does not place there",
     ),
     "outside": (indexed({Q: "../secret.safetensors"}), "'../secret.safetensors', outside of its"),
     "empty index": (indexed({}), "has no weight_map"),
