@@ -69,10 +69,10 @@ def read(folder: Path) -> None:
     tokens = torch.from_numpy(np.load(folder / "arrays.npz")["tokens"])
     found = {}
     for path in sorted(folder.glob("exported*")):
-        model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-        model.set_attn_implementation("eager")
-        if model.config.model_type == "deepseek_v2":
-            model.set_experts_implementation("eager")
+        values = json.loads((path / "config.json").read_text())
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            path, dtype=torch.float32, **eager(values["model_type"])
+        )
         found[path.name] = model.eval()(input_ids=tokens).logits.numpy()
     np.savez(folder / "read.npz", **found)
 
@@ -85,11 +85,7 @@ def build(case: Case) -> transformers.PreTrainedModel:
         "deepseek_v2": (transformers.DeepseekV2Config, transformers.DeepseekV2ForCausalLM),
     }[case.model_type]
     config = config_class(**case.settings, bos_token_id=0, eos_token_id=None)
-    # The grouped kernel of the experts is another order of sums; eager is the plain formula.
-    eager = {"attn_implementation": "eager"}
-    if case.model_type == "deepseek_v2":
-        eager["experts_implementation"] = "eager"
-    model = model_class._from_config(config, **eager).eval()
+    model = model_class._from_config(config, **eager(case.model_type)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1:  # norms begin at 1, which would hide a missing scale
@@ -99,6 +95,12 @@ def build(case: Case) -> transformers.PreTrainedModel:
         if case.unused_expert:
             avoid_an_expert(model)
     return model
+
+
+def eager(model_type: str) -> dict[str, str]:
+    """The plain formulas: another kernel of attention or experts is another order of sums."""
+    formulas = {"attn_implementation": "eager"}
+    return formulas | ({"experts_implementation": "eager"} if model_type != "llama" else {})
 
 
 def avoid_an_expert(model: transformers.PreTrainedModel) -> None:
