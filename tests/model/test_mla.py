@@ -13,7 +13,7 @@ from flax import nnx
 
 from coder.config import MlaConfig, ModelConfig, RopeScaling
 from coder.model import cache, mla
-from coder.model.lora import LowRank, with_adapters
+from coder.model.lora import LowRank
 from coder.model.mla import LatentAttention
 from coder.model.presets import PRESETS
 from coder.model.rope import frequencies, rotation
@@ -192,15 +192,28 @@ def test_the_absorbed_form_in_bfloat16_is_off_by_its_rounding_only():
     assert np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
 
 
-def test_the_absorbed_form_knows_the_adapter_of_its_matrix():
-    config = dataclasses.replace(SMALL, num_layers=1)
+@jax.jit
+def last_position(attention: LatentAttention, x: jax.Array, turn: Any) -> tuple[jax.Array, ...]:
+    """What the last of some positions attends to, in the expanded form and in the absorbed one."""
+    query, kept = attention.heads(x, turn)
+    everywhere = jnp.ones(x.shape[:2], jnp.int32)
+    expanded = attention.attend(query, kept, everywhere)[:, -1:]
+    return expanded, attention.attend_cached(query[:, :, -1:], kept, everywhere > 0)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_absorbed_form_knows_the_adapter_of_its_matrix(batch):
+    name = "up_CY"
+    attention, x, _, turn = drawn_block(SMALL)
+    x, turn = jnp.asarray(x[:1].repeat(batch, 0), jnp.float32), jax.tree.map(lambda a: a[:1], turn)
+    without, _ = last_position(attention, x, turn)
     rng = np.random.default_rng(0)
-    made = config.num_heads * (config.mla.qk_nope_head_dim + config.mla.v_head_dim)
-    factors = (rng.normal(size=shape) for shape in ((1, 12, 2), (1, 2, made)))
-    adapter = LowRank(*(jnp.asarray(x, jnp.float32) for x in factors), alpha=0.5)
-    adapted = with_adapters(drawn_decoder(config), {"layers/attention/up_CY": adapter})
-    found, expected = compare_with_all_at_once(adapted)
-    np.testing.assert_allclose(found, expected, atol=2e-5, rtol=2e-5)
+    factors = (rng.normal(size=shape) for shape in ((12, 2), (2, attention.up_CY.shape[1])))
+    adapter = LowRank(*(jnp.asarray(factor, jnp.float32) for factor in factors), alpha=0.5)
+    setattr(attention, f"{name}_adapter", adapter)
+    expanded, absorbed = last_position(attention, x, turn)
+    np.testing.assert_allclose(absorbed, expanded, atol=1e-5)
+    assert not np.allclose(without, expanded, atol=0.1)
 
 
 def test_a_decoder_trains():
