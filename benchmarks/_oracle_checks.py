@@ -55,7 +55,9 @@ def rotations(reference: Reference) -> Iterator[Row]:
     by = rope.rotation(jnp.arange(reference["rope/query"].shape[2])[None], reference.config)
     found = [turn(jnp.asarray(reference[f"rope/{x}"]), by) for x in ("query", "key")]
     expected = [reference[f"rope/turned_{x}"] for x in ("query", "key")]
-    scores, expected_scores = (q[0, 0] @ k[0, 0].T for q, k in (found, expected))
+    # As the softmax gets them: transformers' own angles, in float32, are off by 1e-5 radians.
+    width = expected[0].shape[-1]
+    scores, expected_scores = (q[0, 0] @ k[0, 0].T * width**-0.5 for q, k in (found, expected))
     yield Row("rope_scores", _largest(scores, expected_scores), 2e-5)
     if reference.is_v2:  # the released code takes pairs apart into halves first, and leaves them so
         halves = rope.rotate_halves(apart(jnp.asarray(reference["rope/query"])), halved(by))

@@ -3,15 +3,19 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from benchmarks._oracle_bugs import BUGS, seeded
 from benchmarks._oracle_cases import NAMED
 from benchmarks._oracle_checks import compare
 from benchmarks._oracle_reference import Reference
+from coder.model.presets import PRESETS
+from coder.model.transformer import Decoder
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -52,3 +56,13 @@ def test_one_expert_of_a_golden_file_is_unused():
     chosen = arrays("v2_grouped_unused")["router/experts"]
     assert 0 not in chosen
     assert len(np.unique(chosen)) > 4
+
+
+@pytest.mark.parametrize(
+    ("preset", "scale"),
+    [("deepseek_coder_v2_lite", 0.114721), ("deepseek_coder_v2", 192**-0.5 * 1.87385)],
+)
+def test_the_released_models_scale_their_scores_as_transformers_does(preset, scale):
+    model = nnx.eval_shape(lambda: Decoder(PRESETS[preset], nnx.Rngs(0)))
+    attention: Any = model.layers.attention
+    assert attention.scale == pytest.approx(scale, abs=1e-6)
