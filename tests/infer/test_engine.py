@@ -94,7 +94,7 @@ def random_requests(seed: int, count: int, longest: int = CAPACITY) -> list[Requ
 def assert_same(found: list[Sample], expected: list[Sample]) -> None:
     for one, other in zip(found, expected, strict=True):
         assert (one.tokens, one.finish) == (other.tokens, other.finish)
-        np.testing.assert_allclose(one.log_probs, other.log_probs, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-4)
 
 
 def test_greedy_is_the_argmax_of_the_full_forward_pass(model):
@@ -227,17 +227,17 @@ def test_logits_that_are_not_finite_are_an_error_and_spoil_no_later_sample():
 
 
 def test_lengths_of_one_bucket_compile_once(caplog):
-    def compiled(prompts: list[list[int]], new: int) -> list[str]:
+    def compiled(prompts: list[list[int]], new: int, **settings: int) -> list[str]:
         requests = [
             Request(prompt, new, Sampling(0.5, 0.9), frozenset({len(prompt)}), 2)
             for prompt in prompts
         ]
         caplog.clear()
         with jax.log_compiles(), caplog.at_level(logging.WARNING):
-            make(MODELS["llama"]).complete(requests)
+            make(MODELS["llama"], **settings).complete(requests)
         return [line for line in caplog.messages if line.startswith("Compiling")]
 
-    assert any("jit(read)" in line for line in compiled([[1] * 33], 1))
+    assert compiled([[1]], 1, capacity=CAPACITY + 1)
     compiled([[1] * 3, [2] * 16], 9)
     assert not compiled([[3] * 11, [1], [2] * 5, [8]], 12)
 
