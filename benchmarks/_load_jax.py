@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worker of `benchmarks.load` that imports or loads a model once, and tells what it took."""
+"""The worker of `benchmarks.load` that imports, loads or exports a model once."""
 
 import json
 import sys
@@ -7,6 +7,9 @@ import threading
 import time
 from pathlib import Path
 
+from benchmarks._load_models import SHARD_BYTES
+from coder.huggingface.export_model import export_model
+from coder.huggingface.exportable import read_exportable
 from coder.huggingface.import_model import import_model, load
 from coder.huggingface.names import parameters
 from coder.huggingface.source import read_source
@@ -40,14 +43,16 @@ def _status(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
-def main(task: str, source: str, output: str) -> None:
-    """Makes `output` of `source`, or loads `output`; prints seconds and memory as JSON."""
+def main(task: str, source: str, output: str = "") -> None:
+    """Makes `output` of `source`, or loads `source`; prints seconds and memory as JSON."""
     memory, started = PeakMemory(), time.perf_counter()
+    size = 0
     if task == "import":
         import_model(read_source(Path(source)), Path(output))
-        size = 0
+    elif task == "export":
+        export_model(read_exportable(Path(source)), Path(output), "stored", SHARD_BYTES, {})
     else:
-        decoder, _ = load(output)
+        decoder, _ = load(source)
         size = sum(leaf.nbytes for leaf in parameters(decoder).values())
     seconds = time.perf_counter() - started
     told = {"seconds": seconds, "bytes": size, "anonymous": memory.peak, "added": memory.added}

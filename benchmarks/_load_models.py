@@ -42,14 +42,18 @@ MODELS = {
 }
 
 
-def write_checkpoint(folder: Path, config: ModelConfig, shard_bytes: int) -> int:
+SHARD_BYTES = 5_000_000_000
+"""Of a file at most."""
+
+
+def write_checkpoint(folder: Path, config: ModelConfig) -> int:
     """Writes config.json and shards of bfloat16; returns the bytes of the weights.
 
     The bytes are random but for the exponents' highest bit, so that all numbers are finite.
     """
     folder.mkdir(parents=True)
     dtype, rng = TYPES["BF16"], np.random.Generator(np.random.SFC64(0))
-    shards = shards_of(list(tensors(config)), dtype.itemsize, shard_bytes)
+    shards = shards_of(list(tensors(config)), dtype.itemsize, SHARD_BYTES)
     size = 0
     for file, members in shards.items():
         with Writer(folder / file, {tensor.name: tensor.shape for tensor in members}, "BF16") as to:

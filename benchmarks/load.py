@@ -2,7 +2,7 @@
 """How long does it take to have a Hugging Face model in memory, with us and with transformers?
 
     make bench NAME=load                            ratios to transformers' from_pretrained
-    make bench NAME=load ARGS="--size 6.7b"         v1 6.7B: time and memory of import and load
+    make bench NAME=load ARGS="--size 6.7b"         v1 6.7B: time and memory of import, load, export
 
 Checkpoints of random bytes in bfloat16, their files in the page cache. Three processes take turns:
 one imports, one loads what was imported, verifying every byte, and one calls from_pretrained, which
@@ -30,7 +30,6 @@ from coder.config import write_json
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-_SHARD_BYTES = 5_000_000_000
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,13 @@ def main(argv: list[str]) -> None:
 def compare(case: str, folder: Path, options: Options) -> dict:
     """The medians of one case."""
     source, output = folder / case, folder / f"{case}_imported"
-    size = write_checkpoint(source, MODELS[case], _SHARD_BYTES)
+    size = write_checkpoint(source, MODELS[case])
     turns = []
     for _ in range(options.repeats):
         shutil.rmtree(output, ignore_errors=True)
         imported = _ours("import", source, output)
         theirs = _run([options.torch_python, _script("_load_torch"), source, options.threads])
-        turns.append((imported, _ours("load", source, output), theirs))
+        turns.append((imported, _ours("load", output), theirs))
     assert turns[0][1]["bytes"] == turns[0][2]["bytes"] == size
     import_s, load_s, theirs_s = (
         statistics.median(turn[side]["seconds"] for turn in turns) for side in range(3)
@@ -102,14 +101,21 @@ def compare(case: str, folder: Path, options: Options) -> dict:
 
 
 def large(folder: Path, options: Options) -> dict:
-    """Time and memory of the import and the load of v1 6.7B."""
+    """Time and memory of the import, the load and the export of v1 6.7B."""
     source, output = folder / "source", folder / "imported"
     started = time.perf_counter()
-    size = write_checkpoint(source, MODELS[options.size], _SHARD_BYTES)
+    size = write_checkpoint(source, MODELS[options.size])
     print(f"{size / 1e9:.2f} GB written in {time.perf_counter() - started:.0f} s", flush=True)
     result: dict = {"bytes": size}
-    for task in ("import", "load"):
-        told = _ours(task, source, output)
+    steps = {
+        "import": (source, output),
+        "load": (output,),
+        "export": (output, folder / "exported"),
+    }
+    for task, folders in steps.items():
+        if task == "export":
+            shutil.rmtree(source)  # so that there are two copies at a time
+        told = _ours(task, *folders)
         result[task] = told
         print(
             f"{task}: {told['seconds']:.0f} s, {size / 1e6 / told['seconds']:.0f} MB/s; memory of "
@@ -121,8 +127,8 @@ def large(folder: Path, options: Options) -> dict:
     return result
 
 
-def _ours(task: str, source: Path, output: Path) -> dict:
-    return _run([sys.executable, "-m", "benchmarks._load_jax", task, source, output])
+def _ours(task: str, *folders: Path) -> dict:
+    return _run([sys.executable, "-m", "benchmarks._load_jax", task, *folders])
 
 
 def _run(command: list) -> dict:
