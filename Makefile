@@ -85,8 +85,8 @@ test-gpu: $(development) ## the tests that need a GPU
 gpu-check: $(runtime) ## is a GPU seen, is it right and how fast; with VENV= on a host with a JAX of its own
 	@$(python) -m benchmarks.gpu_check
 
-bench: $(runtime) ## NAME=train_step|corpus|load [ARGS="..."]: a benchmark, as ratios to the alternative
-	@$(call choose,train_step corpus load)
+bench: $(runtime) ## NAME=train_step|corpus|load|generate [ARGS="..."]: a benchmark, as ratios to the alternative
+	@$(call choose,train_step corpus load generate)
 	@$(MAKE) --no-print-directory $(oracle)
 	@$(python) -m benchmarks.$(NAME) $(ARGS)
 

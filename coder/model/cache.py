@@ -21,6 +21,7 @@ from jax import Array
 from jax.core import Tracer
 
 from coder.model.mla import LatentAttention
+from coder.model.rope import Rotation
 from coder.model.transformer import Decoder, Kept, Layer
 
 
@@ -45,32 +46,28 @@ def apart(decoder: Decoder) -> list[Layer]:
     return layers
 
 
-def prefill(decoder: Decoder, tokens_BT: Array, length_B: Array) -> tuple[Array, Cache]:
+def prefill(
+    decoder: Decoder, tokens_BT: Array, length_B: Array, layers: list[Layer] | None = None
+) -> tuple[Array, Cache]:
     """Reads prompts.
+
+    Outside of `jax.jit` a layer is a call of its own, so that all layers share what is compiled.
 
     Args:
         decoder: the model.
         tokens_BT: prompts, each at the beginning of its row.
         length_B: tokens of each prompt, at least 1; what follows them is not seen.
+        layers: the decoder's, `apart`; None: they are taken apart here.
 
     Returns:
         Logits [B, V] of the token after each prompt, and a cache of capacity T.
     """
-    positions_T = jnp.arange(tokens_BT.shape[1])
-    segment_ids_BT = (positions_T < length_B[:, None]).astype(jnp.int32)
-    rotation = decoder.rotation(jnp.broadcast_to(positions_T, tokens_BT.shape))
-
-    def body(x_BTD: Array, layer: Layer) -> tuple[Array, Kept]:
-        x_BTD, kept, _ = layer(x_BTD, rotation, segment_ids_BT)
-        return x_BTD, kept
-
-    x_BTD, kept_by_layer = decoder.embed(tokens_BT), []
-    for stack, count in decoder.stacks():
-        x_BTD, kept = jax.lax.scan(body, x_BTD, stack)
-        kept_by_layer += _unstacked(kept, count)
-    x_B1D = jnp.take_along_axis(x_BTD, length_B[:, None, None] - 1, axis=1)
-    logits_B1V = decoder.logits(decoder.norm(x_B1D))
-    return logits_B1V[:, 0], Cache(tuple(kept_by_layer), length_B)
+    x_BTD, rotation, segment_ids_BT = _embedded(decoder, tokens_BT, length_B)
+    kept_by_layer = []
+    for layer in apart(decoder) if layers is None else layers:
+        x_BTD, kept = _through(layer, x_BTD, rotation, segment_ids_BT)
+        kept_by_layer.append(kept)
+    return _next_logits(decoder, x_BTD, length_B), Cache(tuple(kept_by_layer), length_B)
 
 
 def step(
@@ -147,6 +144,31 @@ def with_capacity(cache: Cache, places: int) -> Cache:
         return jnp.pad(x, room)
 
     return Cache(jax.tree.map(grown, cache.kept), cache.length_B)
+
+
+@jax.jit
+def _embedded(decoder: Decoder, tokens_BT: Array, length_B: Array) -> tuple[Array, Rotation, Array]:
+    """Activations, rotation and segments of prompts."""
+    positions_T = jnp.arange(tokens_BT.shape[1])
+    rotation = decoder.rotation(jnp.broadcast_to(positions_T, tokens_BT.shape))
+    segment_ids_BT = (positions_T < length_B[:, None]).astype(jnp.int32)
+    return decoder.embed(tokens_BT), rotation, segment_ids_BT
+
+
+@jax.jit
+def _through(
+    layer: Layer, x_BTD: Array, rotation: Rotation, segment_ids_BT: Array
+) -> tuple[Array, Kept]:
+    """A layer's activations of prompts, and what it keeps."""
+    x_BTD, kept, _ = layer(x_BTD, rotation, segment_ids_BT)
+    return x_BTD, kept
+
+
+@jax.jit
+def _next_logits(decoder: Decoder, x_BTD: Array, length_B: Array) -> Array:
+    """Logits [B, V] of the token after each prompt."""
+    x_B1D = jnp.take_along_axis(x_BTD, length_B[:, None, None] - 1, axis=1)
+    return decoder.logits(decoder.norm(x_B1D))[:, 0]
 
 
 def _unstacked[T](stack: T, count: int) -> list[T]:
