@@ -130,7 +130,7 @@ class Engine:
             yield from run.pieces()
         except GeneratorExit:
             pass  # The reader has enough: the slots can be used again.
-        self._state = run.emptied()
+        self._state = run.state
 
     def _checked(self, requests: Sequence[Request]) -> Sequence[Request]:
         for number, request in enumerate(requests):
@@ -222,8 +222,10 @@ class _Run:
         size = min(_bucket(len(prompt), _SMALLEST_PROMPT), self.engine.capacity)
         tokens_1T = np.zeros((1, size), np.int32)
         tokens_1T[0, : len(prompt)] = prompt
-        length_1 = np.array([len(prompt)], np.int32)
-        self.text = text = device.read(self.engine.model, tokens_1T, length_1)
+        length_1 = jnp.array([len(prompt)], jnp.int32)
+        self.text = text = device.read(
+            self.engine.model, self.engine.layers, jnp.asarray(tokens_1T), length_1
+        )
         return text
 
     def _write(self, steps: int) -> Iterator[tuple[Piece, Sample | None]]:
@@ -237,6 +239,7 @@ class _Run:
             self.engine.model,
             self.engine.layers,
             self.state,
+            np.array([sample is not None for sample in self.slots]),
             steps,
             least,
             size=self.engine.chunk,
@@ -251,9 +254,6 @@ class _Run:
                 new = count_B[slot] - len(sample.tokens)
                 tokens, log_probs = tokens_BT[slot, :new], log_probs_BT[slot, :new]
                 yield self._extend(slot, tokens.tolist(), log_probs.tolist(), bool(live_B[slot]))
-        kept_B = np.array([sample is not None for sample in self.slots])
-        if (live_B & ~kept_B).any():
-            self._keep(kept_B)
 
     def _extend(
         self, slot: int, tokens: list[int], log_probs: list[float], live: bool
@@ -265,14 +265,6 @@ class _Run:
         if whole:
             self.slots[slot] = None
         return piece, whole
-
-    def emptied(self) -> device.State:
-        """The slots without their samples."""
-        self._keep(np.zeros(len(self.slots), bool))
-        return self.state
-
-    def _keep(self, kept_B: np.ndarray) -> None:
-        self.state = self.state._replace(samples=device.keep(self.state.samples, kept_B))
 
 
 def _terms(sample: _Sample, vocab_size: int) -> device.Terms:

@@ -83,10 +83,9 @@ def empty(model: Decoder, slots: int, capacity: int) -> State:
     return State(caching.empty(model, slots, capacity), samples)
 
 
-@jax.jit
-def read(model: Decoder, tokens_1T: Array, length_1: Array) -> Text:
+def read(model: Decoder, layers: list[Layer], tokens_1T: Array, length_1: Array) -> Text:
     """Reads one prompt, which is at the beginning of a longer row."""
-    return Text(*caching.prefill(model, tokens_1T, length_1))
+    return Text(*caching.prefill(model, tokens_1T, length_1, layers))
 
 
 place = jax.jit(caching.insert, donate_argnames="cache")
@@ -114,6 +113,7 @@ def write(
     model: Decoder,
     layers: list[Layer],
     state: State,
+    taken_B: Array,
     steps: Array,
     least: Array,
     *,
@@ -126,12 +126,14 @@ def write(
         model: the model.
         layers: the model's, `cache.apart`.
         state: the slots.
+        taken_B: slots whose samples are wanted; the others are as good as over.
         steps: tokens that are added to a slot at most.
         least: stop earlier, when fewer samples than this go on.
         size: T of the result, at least `steps`.
         places: places of the cache that are looked at: as many as any live slot's text will have.
     """
-    shape = (len(state.samples.token_B), size)
+    samples = state.samples._replace(live_B=state.samples.live_B & taken_B)
+    state, shape = State(state.cache, samples), (len(taken_B), size)
     written = Written(jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.float32))
 
     def unfinished(carry: tuple[Array, State, Written]) -> Array:
@@ -149,12 +151,6 @@ def write(
         return done + 1, state, written
 
     return jax.lax.while_loop(unfinished, add, (jnp.int32(0), state, written))[1:]
-
-
-@partial(jax.jit, donate_argnames="samples")
-def keep(samples: Samples, kept_B: Array) -> Samples:
-    """Ends the samples of all other slots."""
-    return samples._replace(live_B=samples.live_B & kept_B)
 
 
 def _step(
