@@ -166,6 +166,11 @@ class Tokenizer:
         """Ends a reply in v1's chat format."""
         return self._control(EOT)
 
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """All of them that there are. No text has one, so a text is over where one is written."""
+        return frozenset(self._ids[name] for name in CONTROL_TOKENS if name in self._ids)
+
     def has(self, *names: str) -> bool:
         """Whether there are control tokens of these names."""
         return all(name in self._ids for name in names)

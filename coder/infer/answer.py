@@ -3,8 +3,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
+from tyro.constructors import PrimitiveConstructorSpec
 
 from coder.infer.engine import Engine, Request
 from coder.infer.load import Loaded
@@ -12,6 +14,17 @@ from coder.infer.prompt import PromptError
 from coder.infer.sampling import Sampling
 from coder.infer.text import TextStream
 
+Words = Annotated[
+    str | None,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="STR",
+        instance_from_str=lambda words: words[0],
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+"""An option of any text; tyro alone takes the text None for none at all."""
 _MOST_BY_DEFAULT = 256
 
 
@@ -69,13 +82,13 @@ class Settings:
 class Writer:
     """Writes answers one after another, with one cache, which grows when it has to."""
 
-    def __init__(self, loaded: Loaded, settings: Settings, end_ids: frozenset[int]):
-        """`end_ids`: tokens that end an answer.
+    def __init__(self, loaded: Loaded, settings: Settings):
+        """Writes nothing yet.
 
         Raises:
             PromptError: a setting is not possible with this model.
         """
-        self.loaded, self.stop, self.end_ids = loaded, settings.stop, end_ids
+        self.loaded, self.stop = loaded, settings.stop
         self.sampling = settings.sampling()
         self.new_tokens = settings.new_tokens(loaded.context_length)
         self._engine: Engine | None = None
@@ -86,13 +99,17 @@ class Writer:
         return self.loaded.context_length - self.new_tokens
 
     def write(self, prompt: Sequence[int]) -> Iterator[str]:
-        """The text that follows a prompt of at least one and at most `room` tokens."""
+        """The text that follows a prompt of at least one and at most `room` tokens.
+
+        Raises:
+            FloatingPointError: the model's logits are not finite.
+        """
         text = TextStream(self.loaded.tokenizer, self.stop)
         request = Request(
             prompt,
             self.new_tokens,
             self.sampling,
-            self.end_ids,
+            self.loaded.end_ids,
             is_over=text.is_over if self.stop else None,
         )
         for piece in self._with_capacity(len(prompt) + self.new_tokens).stream([request]):

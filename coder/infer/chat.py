@@ -14,7 +14,7 @@ from coder.checkpoint import CheckpointError
 from coder.data import chat
 from coder.data.chat import Message, Template
 from coder.data.tokenizer import TokenizerError
-from coder.infer.answer import Settings, Writer
+from coder.infer.answer import Settings, Words, Writer
 from coder.infer.load import load
 from coder.infer.prompt import PromptError
 from coder.infer.screen import Screen, interruptible, note
@@ -31,7 +31,7 @@ class Options:
     """Folder of an imported checkpoint or of a trained run."""
     adapter: Path | None = None
     """Folder of an adapter in PEFT's layout, to use beside the model."""
-    system: str | None = None
+    system: Words = None
     """What the model is told before the first turn; None: what its template says."""
     template: Template | None = None
     """The form of a conversation; None: the one that the checkpoint brought along."""
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
     with interruptible():
         try:
             _chat(options)
-        except (CheckpointError, PromptError, TokenizerError) as error:
+        except (CheckpointError, FloatingPointError, PromptError, TokenizerError) as error:
             sys.exit(f"error: {error}")
 
 
@@ -73,8 +73,8 @@ class Conversation:
         try:
             for piece in self.writer.write(prompt):
                 written += piece
-                yield chat.reply(written, self.template)[len(shown) :]
-                shown = chat.reply(written, self.template)
+                before, shown = len(shown), chat.reply(written, self.template)
+                yield shown[before:]
         finally:
             self.turns += [question, Message("assistant", shown)]
 
@@ -108,8 +108,8 @@ def _chat(options: Options) -> None:
             f"{options.model} has no chat template that is known: take an instruct model, or "
             "choose one with --template v1 or --template v2"
         )
-    end_ids = loaded.end_ids | {chat.end_id(loaded.tokenizer, template)}
-    conversation = Conversation(Writer(loaded, options.settings, end_ids), template, options.system)
+    chat.end_id(loaded.tokenizer, template)  # Without one, no reply could be told as ended.
+    conversation = Conversation(Writer(loaded, options.settings), template, options.system)
     screen = Screen()
     is_interactive = sys.stdin.isatty()
     if is_interactive:

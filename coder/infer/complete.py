@@ -12,12 +12,15 @@ import tyro
 from coder.checkpoint import CheckpointError
 from coder.data.languages import path_header
 from coder.data.tokenizer import Tokenizer, TokenizerError
-from coder.infer.answer import Settings, Writer
+from coder.infer.answer import Settings, Words, Writer
 from coder.infer.load import Loaded, load
 from coder.infer.place import Place, PlaceError, read_place
 from coder.infer.prompt import Format, PromptError, fitted, infill_prompt
 from coder.infer.repository import Neighbourhood, nearest_within, neighbourhood
 from coder.infer.screen import Screen, interruptible, note
+
+_REFUSALS = (CheckpointError, FloatingPointError, PlaceError, PromptError, TokenizerError)
+"""What is said in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,9 @@ class Options:
     """Folder of a trained run or of an imported checkpoint."""
     adapter: Path | None = None
     """Folder of an adapter in PEFT's layout, to use beside the model."""
-    prompt: str | None = None
+    prompt: Words = None
     """Text to go on with; -: standard input. In bash, $'a\\nb' has a line break."""
-    suffix: str | None = None
+    suffix: Words = None
     """With --prompt: the text after the answer, which then is a middle."""
     at: str | None = None
     """In place of --prompt: path:line, the end of a line, or path:line:column; both from 1."""
@@ -46,7 +49,7 @@ def main(argv: list[str]) -> None:
     with interruptible():
         try:
             _complete(options)
-        except (CheckpointError, PlaceError, PromptError, TokenizerError) as error:
+        except _REFUSALS as error:
             sys.exit(f"error: {error}")
 
 
@@ -55,7 +58,7 @@ def _complete(options: Options) -> None:
     place = _place(options)
     found = neighbourhood(options.repository, place) if options.repository else None
     loaded = load(options.model, options.adapter)
-    writer = Writer(loaded, options.settings, loaded.end_ids)
+    writer = Writer(loaded, options.settings)
     is_middle = options.prompt is None or options.suffix is not None
     form = infill_format(loaded, place.suffix) if is_middle else None
     prompt = prompt_ids(loaded, form, place, writer.room, found)

@@ -9,14 +9,11 @@ from typing import Any
 from coder.checkpoint import CheckpointError, load_parameters
 from coder.config import ModelConfig, RunConfig
 from coder.data.chat import Template
-from coder.data.tokenizer import BOS, EOS, FIM_BEGIN, FIM_END, FIM_HOLE, Tokenizer, TokenizerError
+from coder.data.tokenizer import BOS, FIM_BEGIN, FIM_END, FIM_HOLE, Tokenizer, TokenizerError
+from coder.huggingface import import_model
+from coder.huggingface.adapters import load_adapter
 from coder.infer.prompt import Format, trained_format
 from coder.model.transformer import Decoder
-
-IMPORTED = "imported.json"
-"""What tells the folder of an imported checkpoint from that of a run."""
-SOURCE = "huggingface"
-"""Where an imported checkpoint keeps the small files of its source, byte for byte."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +48,10 @@ def load(directory: Path, adapter: Path | None = None) -> Loaded:
         CheckpointError: it is neither, or a part of it is missing, damaged or of another version;
             or the adapter is, or belongs to another model.
     """
-    loaded = _imported(directory) if (directory / IMPORTED).exists() else _trained(directory)
+    is_imported = (directory / import_model.RECORD).exists()
+    loaded = _imported(directory) if is_imported else _trained(directory)
     if adapter is None:
         return loaded
-    from coder.huggingface.adapters import load_adapter  # which few have a use for
-
     return replace(loaded, model=load_adapter(loaded.model, adapter))
 
 
@@ -86,14 +82,12 @@ def _trained(directory: Path) -> Loaded:
         run.model.max_positions or run.data.sequence_length,
         trained_format(run.data),
         chat=None,
-        end_ids=frozenset({tokenizer.eos}),
+        end_ids=tokenizer.control_ids,
     )
 
 
 def _imported(directory: Path) -> Loaded:
-    from coder.huggingface import import_model  # which a trained run has no use for
-
-    source = directory / SOURCE
+    source = directory / import_model.FILES
     try:
         tokenizer = Tokenizer.load(source / "tokenizer.json")
     except (OSError, TokenizerError) as error:
@@ -147,8 +141,8 @@ def _chat_template(source: Path) -> Template | None:
 
 
 def _end_ids(source: Path, tokenizer: Tokenizer, vocab_size: int) -> frozenset[int]:
-    """What config.json and generation_config.json say, a token or several, and the tokenizer's."""
-    found = {tokenizer.eos} if tokenizer.has(EOS) else set[int]()
+    """The control tokens, and what config.json and generation_config.json say: one or several."""
+    found = set(tokenizer.control_ids)
     for name in ("config.json", "generation_config.json"):
         stated = _json(source / name).get("eos_token_id")
         ids = stated if isinstance(stated, list) else [stated]

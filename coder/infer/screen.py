@@ -13,8 +13,12 @@ _AROUND = Style(dim=True)
 _ANSWER = Style(bold=True, color="green")
 _LINES = 8
 """Lines of the text around an answer that a terminal shows on either side."""
-_CONTROL = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
-"""Characters that a terminal would obey, to pictures of them."""
+_CONTROL = {
+    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"},
+    0x7F: 0x2421,
+    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
+}
+"""Characters that a terminal would obey, to pictures of them, or U+FFFD where there is none."""
 
 
 class Screen:

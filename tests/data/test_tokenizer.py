@@ -98,6 +98,9 @@ def test_a_released_tokenizer_has_no_masks_and_may_have_no_pad():
     assert released.pad == released.eos
     assert released.has(BOS, FIM_END)
     assert not released.has(BOS, EOT)
+    assert released.control_ids == {
+        *(released.bos, released.eos, released.fim_begin, released.fim_hole, released.fim_end)
+    }
     with pytest.raises(TokenizerError, match="no control token <｜mask▁0｜>"):
         released.mask(0)
 

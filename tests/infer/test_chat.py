@@ -34,7 +34,7 @@ class Scripted(Writer):
     """Writes what it is told to, and keeps what it is shown."""
 
     def __init__(self, loaded: Loaded, replies: Sequence[Sequence[str]], room: int = 10_000):
-        super().__init__(loaded, Settings(max_new_tokens=8), loaded.end_ids)
+        super().__init__(loaded, Settings(max_new_tokens=8))
         self.replies, self.most, self.prompts = list(replies), room, list[str]()
 
     @property
@@ -116,7 +116,7 @@ def talk(monkeypatch: pytest.MonkeyPatch, data: bytes, model: Path, *options: st
 
 def expected(loaded: Loaded, *questions: str) -> str:
     """The replies that a conversation of these lines gets, a line break after each."""
-    writer = Writer(loaded, Settings(max_new_tokens=6), loaded.end_ids)
+    writer = Writer(loaded, Settings(max_new_tokens=6))
     conversation = Conversation(writer, "v2", "s")
     return "".join("".join(conversation.ask(question)) + "\n" for question in questions)
 

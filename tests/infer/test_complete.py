@@ -40,7 +40,8 @@ def loaded(run: Path) -> Loaded:
 def expected(model: Path, prompt: list[int], count: int, sampling: Sampling) -> str:
     """What the engine writes, all of it at once."""
     engine = Engine(load(model).model, slots=1, capacity=64)
-    [[sample]] = engine.complete([Request(prompt, count, sampling, frozenset({TOKENIZER.eos}))])
+    stop_ids = TOKENIZER.control_ids
+    [[sample]] = engine.complete([Request(prompt, count, sampling, stop_ids)])
     return TOKENIZER.decode(sample.tokens)
 
 
@@ -78,6 +79,12 @@ def test_text_ends_before_the_first_stop_string(run, capsys):
     cut = printed(capsys, run, *options, "--stop", stops[0], "--stop", stops[1])
     assert whole.startswith(cut) and len(cut) <= 6
     assert not any(stop in cut for stop in stops)
+
+
+def test_the_word_none_is_a_text(run, tmp_path, capsys):
+    (tmp_path / "a.py").write_text("NoneNone")
+    middle = printed(capsys, run, "--at", f"{tmp_path}/a.py:1:5")
+    assert printed(capsys, run, "--prompt", "None", "--suffix", "None") == middle
 
 
 def test_a_prompt_from_standard_input_is_the_same(run, capsys, monkeypatch):
@@ -226,6 +233,12 @@ def test_what_cannot_be_answered_is_said_in_a_sentence(case, run):
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="error: .*is no run"):
         main(["--model", str(tmp_path), "--prompt", "a"])
+
+
+def test_a_model_that_computes_no_numbers_is_told(tmp_path):
+    damaged = write_run(tmp_path / "run", init_std=1e37)
+    with pytest.raises(SystemExit, match="error: .*the model's logits are not finite"):
+        main(["--model", str(damaged), "--prompt", "a"])
 
 
 def test_standard_input_that_is_no_text_is_refused(run, monkeypatch):

@@ -20,7 +20,7 @@ from coder.model.lora import adapters_of, add_adapters
 from tests.infer.small_models import LLAMA, TOKENIZER, V2, write_imported, write_run
 from tests.model.drawn import drawn_decoder
 
-EOS, EOT = TOKENIZER.eos, TOKENIZER.eot
+EOS, LETTER = TOKENIZER.eos, TOKENIZER.encode("a")[0]
 
 
 def edited(change: Callable[[dict], None]) -> Callable[[Path], None]:
@@ -50,7 +50,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp("imported") / "v2",
         V2,
         tokenizer_config={"chat_template": "{{ 'User: ' + x }}{{ 'Assistant:' }}"},
-        generation_config={"eos_token_id": [EOS, EOT]},
+        generation_config={"eos_token_id": [EOS, LETTER]},
     )
 
 
@@ -66,7 +66,8 @@ def test_a_run_is_loaded_with_its_parameters(run):
 
 def test_a_run_fills_in_as_its_examples_do_and_does_not_converse(run):
     loaded = load(run)
-    assert (loaded.infill, loaded.chat, loaded.end_ids) == ("psm", None, {EOS})
+    assert (loaded.infill, loaded.chat) == ("psm", None)
+    assert loaded.end_ids == TOKENIZER.control_ids
     assert (loaded.context_length, loaded.bos_ids) == (256, [TOKENIZER.bos])
 
 
@@ -82,7 +83,7 @@ def test_an_imported_model_is_what_its_files_say(imported):
     loaded = load(imported)
     assert loaded.model.config.mla.kv_lora_rank == V2.mla.kv_lora_rank
     assert (loaded.infill, loaded.chat, loaded.context_length) == ("psm", "v2", 256)
-    assert loaded.end_ids == {EOS, EOT}
+    assert loaded.end_ids == TOKENIZER.control_ids | {LETTER}
 
 
 def test_an_adapter_stands_beside_the_matrices_of_either(run, imported, tmp_path):
@@ -95,14 +96,15 @@ def test_an_adapter_stands_beside_the_matrices_of_either(run, imported, tmp_path
         load(imported, tmp_path / "query_DQ")
 
 
-def test_a_base_model_has_one_end_and_no_chat(tmp_path):
+def test_a_base_model_has_no_chat(tmp_path):
     path = write_imported(
         tmp_path / "base",
         dataclasses.replace(LLAMA, max_positions=128),
         generation_config={"eos_token_id": EOS},
     )
     loaded = load(path)
-    assert (loaded.chat, loaded.end_ids, loaded.context_length) == (None, {EOS}, 128)
+    assert (loaded.chat, loaded.context_length) == (None, 128)
+    assert loaded.end_ids == TOKENIZER.control_ids
 
 
 def test_v1s_template_is_known_from_its_own_file_too(tmp_path):

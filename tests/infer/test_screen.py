@@ -34,6 +34,13 @@ def test_a_terminal_gets_the_lines_around_and_no_orders(monkeypatch):
     assert shown(Terminal()) == before + "␛[31m\tred\r\n" + "\nafter\n" + "x\n" * 6 + "\n"
 
 
+def test_a_terminal_gets_no_control_characters_of_latin_1(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal()
+    Screen(stream).answer("\x9b31mé\x7f")
+    assert stream.getvalue() == "\ufffd31mé␡"
+
+
 def test_a_terminal_tells_the_answer_by_its_colour(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Terminal()
