@@ -38,6 +38,8 @@ def main(argv: list[str]) -> None:
         _export(options)
     except CheckpointError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"interrupted: nothing is left in {options.output}")
 
 
 def _export(options: Options) -> None:

@@ -34,6 +34,8 @@ def main(argv: list[str]) -> None:
             import_model(source, options.output, progress)
     except CheckpointError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"interrupted: nothing is left in {options.output}")
     print(
         f"{options.output}: {source.architecture}, {len(source.tensors)} tensors, "
         f"{source.size / 1e6:,.1f} MB of {source.dtype} in {time.monotonic() - started:.0f} s"

@@ -163,7 +163,7 @@ def _check(tensor: Tensor, entry: Entry, dtype: str) -> None:
             f"{list(tensor.shape)}"
         )
     if entry.dtype not in TYPES:
-        raise CheckpointError(f"{where} is {entry.dtype}: only {' and '.join(TYPES)} are read")
+        raise CheckpointError(f"{where} is {entry.dtype}: only {', '.join(TYPES)} are read")
     if entry.dtype != dtype:
         raise CheckpointError(
             f"{where} is {entry.dtype}, and other tensors are {dtype}: they must be of one type"

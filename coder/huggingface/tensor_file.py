@@ -21,7 +21,11 @@ import numpy as np
 
 from coder.checkpoint import CheckpointError
 
-TYPES = {"BF16": np.dtype(ml_dtypes.bfloat16), "F32": np.dtype(np.float32)}
+TYPES = {
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F16": np.dtype(np.float16),
+    "F32": np.dtype(np.float32),
+}
 """Types of weights by their names in the format; others are not supported."""
 _METADATA = "__metadata__"
 _LARGEST_HEADER = 100_000_000

@@ -200,7 +200,7 @@ def test_what_is_read_is_written_again_bit_for_bit(folder, tmp_path):
     assert written["target_modules"] == ["down_proj", "q_proj"]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize(
     ("config", "targets"), [(SMALL, LLAMA_TARGETS), (V2, V2_TARGETS)], ids=["llama", "v2"]
 )
@@ -275,8 +275,8 @@ TENSOR = f"{PREFIX}.1.self_attn.q_proj.lora_A.weight"
             f"tensor {TENSOR} has the shape \\[2, 16\\], expected \\[3, 16\\] with r=3",
         ),
         (
-            {TENSOR: np.zeros((3, 16), np.float16)},
-            f"tensor {TENSOR} is of type F16: only BF16, F32",
+            {TENSOR: np.zeros((3, 16), np.float64)},
+            f"tensor {TENSOR} is of type F64: only BF16, F16, F32",
         ),
         ({"lm_head.weight": np.zeros((2, 2))}, "tensor lm_head.weight belongs to no module"),
     ],

@@ -67,7 +67,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("values", [LLAMA, V2, LLAMA | {"tie_word_embeddings": True}])
-@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
 def test_an_import_is_exported_with_the_same_bits(tmp_path: Path, values: dict, dtype: Any):
     arrays = weights(values, dtype)
     source = write_source(tmp_path / "source", values, arrays, shards=2)

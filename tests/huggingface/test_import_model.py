@@ -177,9 +177,9 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
         rewritten(lambda arrays: arrays.update({Q: arrays[Q].astype(np.float32)})),
         rf"{Q} is F32, and other tensors are BF16",
     ),
-    "half precision": (
-        rewritten(lambda arrays: arrays.update({Q: arrays[Q].astype(np.float16)})),
-        rf"{Q} is F16: only BF16 and F32 are read",
+    "double precision": (
+        rewritten(lambda arrays: arrays.update({Q: arrays[Q].astype(np.float64)})),
+        rf"{Q} is F64: only BF16, F16, F32 are read",
     ),
     "missing shard": (
         indexed(dict.fromkeys(weights(LLAMA), SHARD) | {Q: "model-00002-of-00002.safetensors"}),
@@ -218,6 +218,17 @@ def test_the_command_imports_and_refuses_to_overwrite(
     assert "DeepseekV2ForCausalLM, 65 tensors" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="out exists: delete it"):
         import_command.main(options)
+
+
+def test_an_interrupt_is_told_in_a_sentence(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(import_command, "import_model", interrupted)
+    with pytest.raises(SystemExit, match="interrupted: nothing is left in .*out"):
+        import_command.main(["--source", str(sources / "v1"), "--output", str(tmp_path / "out")])
 
 
 def test_a_killed_import_leaves_nothing_that_looks_finished(sources: Path, tmp_path: Path):

@@ -41,7 +41,7 @@ def test_the_files_of_the_library_are_read(tmp_path: Path):
         np.testing.assert_array_equal(entries[name].array(), array, strict=True)
 
 
-@pytest.mark.parametrize("dtype", ["F32", "BF16"])
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
 def test_the_library_reads_what_is_written(tmp_path: Path, dtype: str):
     path, stack = tmp_path / "file.safetensors", np.random.default_rng(0).random((2, 3, 4, 5))
     stack = stack.astype(np.float32)
