@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from coder.data import fim
+from coder.infer.answer import Settings, Writer
 from coder.infer.complete import infill_format, main, prompt_ids
 from coder.infer.engine import Engine, Request
 from coder.infer.load import Loaded, load
@@ -70,6 +71,18 @@ def test_a_middle_is_filled_in_at_a_place(kind, request, tmp_path, capsys):
     middle = expected(model, fim.prompt_ids(TOKENIZER, ids[0], ids[1], "psm"), 24, Sampling())
     assert printed(capsys, model, "--at", f"{tmp_path}/a.py:2") == middle
     assert printed(capsys, model, "--prompt", PREFIX, "--suffix", SUFFIX) == middle
+
+
+def test_an_answer_ends_at_a_token_that_ends_answers_wherever_it_comes(loaded):
+    prompt = [TOKENIZER.bos, *TOKENIZER.encode(PREFIX)]
+    settings = Settings(max_new_tokens=24, temperature=2.0)
+    engine = Engine(loaded.model, slots=1, capacity=64)
+    request = Request(prompt, 24, settings.sampling())
+    [[whole]] = engine.complete([request])
+    shorter = dataclasses.replace(loaded, end_ids=frozenset(whole.tokens[3:]))
+    count = next(at for at, id_ in enumerate(whole.tokens) if id_ in shorter.end_ids)
+    written = "".join(Writer(shorter, settings).write(prompt))
+    assert written == TOKENIZER.decode(whole.tokens[:count]) != ""
 
 
 def test_text_ends_before_the_first_stop_string(run, capsys):
@@ -236,7 +249,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 
 
 def test_a_model_that_computes_no_numbers_is_told(tmp_path):
-    damaged = write_run(tmp_path / "run", init_std=1e37)
+    damaged = write_run(tmp_path / "run", init_std=float("nan"))
     with pytest.raises(SystemExit, match="error: .*the model's logits are not finite"):
         main(["--model", str(damaged), "--prompt", "a"])
 

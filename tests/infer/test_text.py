@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever the tokens, what is streamed is the text, cut before its first stop string."""
 
-import json
 from collections.abc import Sequence
 
 import pytest
@@ -96,9 +95,3 @@ def test_of_two_stop_strings_the_first_to_be_complete_counts():
 def test_an_empty_stop_string_is_refused():
     with pytest.raises(ValueError, match="empty"):
         TextStream(Pieces([b"a"]), ["a", ""])
-
-
-def test_control_tokens_that_a_model_writes_are_spelled_out():
-    trained = tokenizer.train(["ab"], 330)
-    assert json.loads(trained.definition)["added_tokens"]
-    assert TextStream(trained).feed([trained.fim_hole]) == tokenizer.FIM_HOLE
