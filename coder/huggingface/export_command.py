@@ -12,6 +12,7 @@ from coder.checkpoint import CheckpointError
 from coder.huggingface.adapters import read_adapters
 from coder.huggingface.export_model import DType, export_model, exported_size
 from coder.huggingface.exportable import read_exportable
+from coder.huggingface.tokenizer import TOKENIZER
 from coder.huggingface.writing_bar import writing_bar
 
 
@@ -47,6 +48,12 @@ def _export(options: Options) -> None:
         raise CheckpointError(f"--shard-gb {options.shard_gb}: must be more than 0")
     started = time.monotonic()
     model = read_exportable(options.source)
+    if TOKENIZER not in model.files:
+        print(
+            f"warning: {options.source} has no {TOKENIZER}, so {options.output} will have none, "
+            "and most readers need one: put the model's there",
+            file=sys.stderr,
+        )
     adapters = read_adapters(model.config, options.adapter) if options.adapter else {}
     size, shard_bytes = exported_size(model, options.dtype), int(options.shard_gb * 1e9)
     with writing_bar(size) as progress:

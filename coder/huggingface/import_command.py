@@ -10,7 +10,8 @@ import tyro
 
 from coder.checkpoint import CheckpointError
 from coder.huggingface.import_model import import_model
-from coder.huggingface.source import read_source
+from coder.huggingface.source import Source, read_source
+from coder.huggingface.tokenizer import TOKENIZER, tokenizer_problem
 from coder.huggingface.writing_bar import writing_bar
 
 
@@ -30,6 +31,7 @@ def main(argv: list[str]) -> None:
     started = time.monotonic()
     try:
         source = read_source(options.source)
+        _warn_of_tokenizer(source, options.output)
         with writing_bar(source.size) as progress:
             import_model(source, options.output, progress)
     except CheckpointError as error:
@@ -39,4 +41,17 @@ def main(argv: list[str]) -> None:
     print(
         f"{options.output}: {source.architecture}, {len(source.tensors)} tensors, "
         f"{source.size / 1e6:,.1f} MB of {source.dtype} in {time.monotonic() - started:.0f} s"
+    )
+
+
+def _warn_of_tokenizer(source: Source, output: Path) -> None:
+    """Says on standard error what will not work if there is no tokenizer that can be used."""
+    problem = tokenizer_problem(source.folder, source.config.vocab_size)
+    if problem is None:
+        return
+    print(
+        f"warning: {problem}: complete and chat will refuse {output}, which has the weights alone. "
+        f"To mend it, put the model's {TOKENIZER}, of byte-level BPE, into {source.folder}, delete "
+        f"{output} and import again",
+        file=sys.stderr,
     )

@@ -141,6 +141,14 @@ def test_an_import_keeps_its_files_but_for_the_class_of_the_tokenizer(tmp_path: 
     assert read(out / "tokenizer_config.json") == told
 
 
+def test_an_export_without_a_tokenizer_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source = write_source(tmp_path / "source", LLAMA, weights(LLAMA))
+    (source / "tokenizer.json").unlink()
+    out = export(imported(source, tmp_path / "ours"), tmp_path / "out")
+    assert "ours has no tokenizer.json, so" in capsys.readouterr().err
+    assert not (out / "tokenizer.json").exists()
+
+
 def test_a_tied_v2_is_written_untied(tmp_path: Path):
     values = V2 | {"tie_word_embeddings": True}
     arrays = weights(values)

@@ -22,6 +22,7 @@ from coder.huggingface.config import from_huggingface
 from coder.huggingface.import_model import load
 from coder.huggingface.names import tensors
 from coder.huggingface.source import read_source
+from tests.data.samples import TOKENIZER
 from tests.huggingface.small_models import LLAMA, V2, weights, write_index, write_source
 
 WHOLE, SHARD = "model.safetensors", "model-00001-of-00002.safetensors"
@@ -218,6 +219,46 @@ def test_the_command_imports_and_refuses_to_overwrite(
     assert "DeepseekV2ForCausalLM, 65 tensors" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="out exists: delete it"):
         import_command.main(options)
+
+
+def made_of_sentence_pieces(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text('{"model": {"type": "Unigram"}}')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json is missing:"),
+        (
+            lambda folder: (folder / "tokenizer.json").rename(folder / "tokenizer.model"),
+            "tokenizer.json is missing, and tokenizer.model is not read:",
+        ),
+        (made_of_sentence_pieces, "model Unigram: only byte-level BPE is supported:"),
+        (lambda folder: None, "tokens, and the model 40:"),
+    ],
+)
+def test_weights_without_a_tokenizer_are_imported_with_a_warning(
+    tmp_path: Path,
+    spoil: Callable[[Path], Any],
+    problem: str,
+    capsys: pytest.CaptureFixture[str],
+):
+    source = write_source(tmp_path / "source", LLAMA, weights(LLAMA))
+    spoil(source)
+    import_command.main(["--source", str(source), "--output", str(tmp_path / "out")])
+    told = capsys.readouterr().err
+    assert problem in told
+    assert "complete and chat will refuse" in told
+    load(tmp_path / "out")
+
+
+def test_a_tokenizer_that_can_be_used_needs_no_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    values = LLAMA | {"vocab_size": TOKENIZER.vocab_size}
+    source = write_source(tmp_path / "source", values, weights(values))
+    import_command.main(["--source", str(source), "--output", str(tmp_path / "out")])
+    assert capsys.readouterr().err == ""
 
 
 def test_an_interrupt_is_told_in_a_sentence(
