@@ -11,7 +11,8 @@ import numpy as np
 from coder.checkpoint import CheckpointError, load_parameters
 from coder.config import ModelConfig
 from coder.data.tokenizer import Tokenizer, TokenizerError
-from coder.huggingface.import_model import FILES, RECORD, read_record, stored_parameters
+from coder.huggingface.import_model import FILES, read_record, stored_parameters
+from coder.huggingface.kind import is_imported
 from coder.huggingface.names import parameter_shapes, parameters
 from coder.huggingface.source import read_json
 
@@ -44,7 +45,7 @@ def read_exportable(directory: Path) -> Exportable:
     Raises:
         CheckpointError: the folder holds neither, or is damaged.
     """
-    return _imported(directory) if (directory / RECORD).exists() else _trained(directory)
+    return _imported(directory) if is_imported(directory) else _trained(directory)
 
 
 def _trained(directory: Path) -> Exportable:

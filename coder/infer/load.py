@@ -12,6 +12,7 @@ from coder.data.chat import Template
 from coder.data.tokenizer import BOS, FIM_BEGIN, FIM_END, FIM_HOLE, Tokenizer, TokenizerError
 from coder.huggingface import import_model
 from coder.huggingface.adapters import load_adapter
+from coder.huggingface.kind import is_imported
 from coder.infer.prompt import Format, trained_format
 from coder.model.transformer import Decoder
 
@@ -48,8 +49,7 @@ def load(directory: Path, adapter: Path | None = None) -> Loaded:
         CheckpointError: it is neither, or a part of it is missing, damaged or of another version;
             or the adapter is, or belongs to another model.
     """
-    is_imported = (directory / import_model.RECORD).exists()
-    loaded = _imported(directory) if is_imported else _trained(directory)
+    loaded = _imported(directory) if is_imported(directory) else _trained(directory)
     if adapter is None:
         return loaded
     return replace(loaded, model=load_adapter(loaded.model, adapter))

@@ -176,7 +176,7 @@ def test_options_that_cannot_be_are_told(tmp_path: Path, options: list[str], pro
 
 
 def test_what_cannot_be_exported_is_told(tmp_path: Path):
-    with pytest.raises(SystemExit, match=r"error: .*is no run: it has no config.json"):
+    with pytest.raises(SystemExit, match="error: .*is no run and no imported model"):
         export(tmp_path, tmp_path / "out")
     run = write_run(tmp_path / "run", replace(MODEL, {"num_heads": 6}))
     with pytest.raises(SystemExit, match="cannot be exported: model.d_model=16 is no multiple"):
