@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where answers are written: to a terminal with what surrounds them, elsewhere as they are."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ class Screen:
     def __init__(self, stream: TextIO | None = None):
         """`stream`: in place of standard output."""
         self.stream = stream or sys.stdout
+        if isinstance(self.stream, io.TextIOWrapper):
+            self.stream.reconfigure(errors="replace")  # where a locale lacks a character
         self.is_terminal = self.stream.isatty()
         self._is_coloured = self.is_terminal and not os.environ.get("NO_COLOR")
 

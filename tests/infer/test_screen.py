@@ -28,6 +28,13 @@ def test_a_pipe_gets_the_answer_as_it_is():
     assert shown(io.StringIO()) == "\x1b[31m\tred\r\n\n"
 
 
+def test_a_locale_without_a_character_gets_a_question_mark():
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="ascii")
+    Screen(stream).answer("é€")
+    assert written.getvalue() == b"??"
+
+
 def test_a_terminal_gets_the_lines_around_and_no_orders(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     before = "".join(f"{number}\n" for number in range(13, 20)) + "at"
