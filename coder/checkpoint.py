@@ -148,6 +148,26 @@ def load_parameters(run_dir: Path | str) -> tuple[Decoder, RunConfig]:
     return nnx.merge(graph, restored.trees["parameters"]), config
 
 
+def tokenizer_file(run_dir: Path | str) -> Path:
+    """A run's own copy of its tokenizer; of an older run, which has none, what it was begun with.
+
+    Raises:
+        CheckpointError: neither exists.
+    """
+    copy = Path(run_dir) / "tokenizer.json"
+    if copy.is_file():
+        return copy
+    record = json.loads((Path(run_dir) / "config.json").read_text(encoding="utf-8"))
+    if "tokenizer" not in record:
+        raise CheckpointError(f"there is no {copy}, and config.json does not tell the tokenizer")
+    if not Path(record["tokenizer"]).is_file():
+        raise CheckpointError(
+            f"{run_dir}: cannot read its tokenizer: there is neither {copy} nor what config.json "
+            f"tells, {record['tokenizer']}: put a copy of that one into the run's folder"
+        )
+    return Path(record["tokenizer"])
+
+
 def _read_config(path: Path) -> RunConfig:
     try:
         return from_json(RunConfig, json.loads(path.read_text(encoding="utf-8"))["run"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from coder.checkpoint import CheckpointError, load_parameters
+from coder.checkpoint import CheckpointError, load_parameters, tokenizer_file
 from coder.config import ModelConfig
 from coder.data.tokenizer import Tokenizer, TokenizerError
 from coder.huggingface.import_model import FILES, read_record, stored_parameters
@@ -50,11 +50,8 @@ def read_exportable(directory: Path) -> Exportable:
 
 def _trained(directory: Path) -> Exportable:
     decoder, run = load_parameters(directory)
-    record = read_json(directory / "config.json")
-    if "tokenizer" not in record:
-        raise CheckpointError(f"{directory}/config.json does not tell the tokenizer")
-    path = Path(record["tokenizer"])
     try:
+        path = tokenizer_file(directory)
         tokenizer, definition = Tokenizer.load(path), path.read_bytes()
     except (OSError, TokenizerError) as error:
         raise CheckpointError(f"{directory}: cannot read its tokenizer: {error}") from error

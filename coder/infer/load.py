@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from coder.checkpoint import CheckpointError, load_parameters
+from coder.checkpoint import CheckpointError, load_parameters, tokenizer_file
 from coder.config import ModelConfig, RunConfig
 from coder.data.chat import Template
 from coder.data.tokenizer import BOS, FIM_BEGIN, FIM_END, FIM_HOLE, Tokenizer, TokenizerError
@@ -63,11 +63,8 @@ def load_run(run_dir: Path | str) -> tuple[Decoder, Tokenizer, RunConfig]:
             is gone.
     """
     model, config = load_parameters(run_dir)
-    record = json.loads((Path(run_dir) / "config.json").read_text(encoding="utf-8"))
-    if "tokenizer" not in record:
-        raise CheckpointError(f"{run_dir}/config.json does not tell the tokenizer")
     try:
-        tokenizer = Tokenizer.load(record["tokenizer"])
+        tokenizer = Tokenizer.load(tokenizer_file(run_dir))
     except (OSError, TokenizerError) as error:
         raise CheckpointError(f"{run_dir}: cannot read its tokenizer: {error}") from error
     _check_sizes(tokenizer, config.model, Path(run_dir))

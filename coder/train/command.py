@@ -173,16 +173,15 @@ def _data_settings(manifest: dict[str, Any]) -> DataConfig:
 
 def _check_vocabulary(run: Run) -> None:
     """Raises RunError where the tokenizer has tokens that the model has not, or cannot be read."""
-    from coder.data.tokenizer import Tokenizer
+    from coder.data.tokenizer import Tokenizer, TokenizerError
 
-    if not run.tokenizer.is_file():
-        raise RunError(
-            f"{run.tokenizer} does not exist: give --tokenizer the examples' tokenizer.json"
-        )
-    size = Tokenizer.load(run.tokenizer).vocab_size
+    path = run_folder.readable_tokenizer(run)
+    try:
+        size = Tokenizer.load(path).vocab_size
+    except (OSError, TokenizerError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from None
     if size > run.config.model.vocab_size:
         raise RunError(
             f"model.vocab_size={run.config.model.vocab_size} is less than the {size} tokens of "
-            f"{run.tokenizer}: "
-            f"set --model.vocab-size {size} or more"
+            f"{path}: set --model.vocab-size {size} or more"
         )

@@ -2,6 +2,7 @@
 """The folder of a run: its settings, whether they still hold, whether it is done, who trains it.
 
     config.json     settings, examples, tokenizer, NPROC, versions: what the result depends on
+    tokenizer.json  a copy of the tokenizer: the folder can be used where nothing else is
     metrics.jsonl   rows of `coder.train.metrics.Row`
     peak.json       what MFU is measured against
     checkpoints/    `coder.checkpoint`
@@ -17,6 +18,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ from coder.cores import allowed_cores
 
 logger = logging.getLogger(__name__)
 
-CONFIG, DONE = "config.json", "done.json"
+CONFIG, TOKENIZER, DONE = "config.json", "tokenizer.json", "done.json"
 
 
 class RunError(Exception):
@@ -138,8 +140,32 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
+def readable_tokenizer(run: Run) -> Path:
+    """The tokenizer of a run: the file it was given, or the run's own copy where that is gone.
+
+    Raises:
+        RunError: there is neither, or they differ.
+    """
+    copy = run.directory / TOKENIZER
+    if not run.tokenizer.is_file():
+        if copy.is_file():
+            return copy
+        raise RunError(
+            f"{run.tokenizer} does not exist: give --tokenizer the examples' tokenizer.json"
+        )
+    if copy.is_file() and copy.read_bytes() != run.tokenizer.read_bytes():
+        raise RunError(
+            f"{run.tokenizer} is another tokenizer than {copy}, which the run was begun with: "
+            f"give --tokenizer {copy}, or choose another folder"
+        )
+    return run.tokenizer
+
+
 def begin(run: Run, begun: dict[str, Any]) -> None:
-    """Writes config.json; warns of versions that are not those of the beginning, `begun`."""
+    """Writes config.json and, where there is none, the copy of the tokenizer.
+
+    Warns of versions that are not those of the beginning, `begun`.
+    """
     record = run.record()
     for name in ("jax", "platform"):
         if begun.get(name, record[name]) != record[name]:
@@ -149,6 +175,11 @@ def begin(run: Run, begun: dict[str, Any]) -> None:
             )
             record[name] = begun[name]
     write_json(run.directory / CONFIG, record)
+    copy = run.directory / TOKENIZER
+    if not copy.exists():
+        temporary = copy.with_name(f"{TOKENIZER}.tmp")
+        shutil.copyfile(run.tokenizer, temporary)
+        temporary.replace(copy)
 
 
 def finish(run: Run, done: dict[str, Any]) -> None:

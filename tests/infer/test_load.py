@@ -173,10 +173,19 @@ BROKEN = {
         "has parameters/output_DV, which this model has not",
     ),
     "no tokenizer told": (
-        edited(lambda record: record.pop("tokenizer")),
+        lambda run: (
+            (run / "tokenizer.json").unlink(),
+            edited(lambda record: record.pop("tokenizer"))(run),
+        ),
         "does not tell the tokenizer",
     ),
-    "no tokenizer": (lambda run: (run / "tokenizer.json").unlink(), "cannot read its tokenizer"),
+    "no tokenizer": (
+        lambda run: (
+            (run / "tokenizer.json").unlink(),
+            edited(lambda record: record.update(tokenizer="/gone/tokenizer.json"))(run),
+        ),
+        "cannot read its tokenizer: .*/run/tokenizer.json .*/gone/tokenizer.json",
+    ),
     "no tokenizer.json": (
         lambda run: (run / "tokenizer.json").write_text("{}"),
         "cannot read its tokenizer.*not a tokenizer.json",
@@ -187,6 +196,17 @@ BROKEN = {
     ),
     "no config.json": (lambda run: (run / "config.json").unlink(), "is no run"),
 }
+
+
+def test_the_runs_own_copy_of_its_tokenizer_goes_before_the_one_told(copied):
+    edited(lambda record: record.update(tokenizer="/gone/tokenizer.json"))(copied)
+    assert load(copied).tokenizer.definition == TOKENIZER.definition
+
+
+def test_an_older_run_has_its_tokenizer_elsewhere(copied, tmp_path):
+    elsewhere = (copied / "tokenizer.json").rename(tmp_path / "tokenizer.json")
+    edited(lambda record: record.update(tokenizer=str(elsewhere)))(copied)
+    assert load(copied).tokenizer.definition == TOKENIZER.definition
 
 
 @pytest.mark.parametrize("case", BROKEN)

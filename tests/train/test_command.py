@@ -149,6 +149,27 @@ def test_a_misspelt_option_names_the_nearest(run: Run, capsys):
     assert "--train.steps" in capsys.readouterr().err
 
 
+def test_a_run_keeps_its_tokenizer(run: Run, no_training: list[Run]):
+    kept = run.directory / "tokenizer.json"
+    assert kept.read_bytes() == run.tokenizer.read_bytes()
+    run.tokenizer.unlink()
+    command.main(["--run", str(run.directory)])
+    assert no_training == [run]
+    kept.unlink()
+    assert "does not exist: give --tokenizer" in refusal(["--run", str(run.directory)])
+
+
+def test_another_tokenizer_is_refused(run: Run):
+    run.tokenizer.write_text(run.tokenizer.read_text() + "\n")
+    message = refusal(["--run", str(run.directory)])
+    assert f"is another tokenizer than {run.directory}/tokenizer.json" in message
+
+
+def test_a_file_that_is_no_tokenizer_is_refused(run: Run):
+    run.tokenizer.write_text("{}")
+    assert "cannot be read" in refusal(new_run(run))
+
+
 def test_versions_stay_those_of_the_beginning(run: Run, caplog):
     record = run.record()
     run_folder.begin(run, {**record, "jax": "0.0.1"})
