@@ -7,9 +7,11 @@ fills them with the next in the queue. A prompt is read once, however many sampl
 """
 
 import math
+import reprlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Literal
 
 import jax
@@ -91,11 +93,10 @@ class Engine:
             chunk: tokens of a sample between two looks at it, at most.
 
         Raises:
-            ValueError: one of them is less than 1.
+            ValueError: one of them is less than 1, or no whole number.
         """
         for name, value in (("slots", slots), ("capacity", capacity), ("chunk", chunk)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
+            _check_count(name, value)
         self.model, self.slots, self.capacity, self.chunk = model, slots, capacity, chunk
         self.layers = apart(model)
         self._state: device.State | None = None
@@ -279,24 +280,48 @@ def _terms(sample: _Sample, vocab_size: int) -> device.Terms:
 
 def _check(number: int, request: Request, vocab_size: int, capacity: int) -> None:
     """Raises ValueError where a request cannot be answered."""
-    prompt, new = np.asarray(request.prompt), request.max_new_tokens
+    prompt, new = _as_array(request.prompt), request.max_new_tokens
+    if prompt is None:
+        raise ValueError(
+            f"request {number}: the prompt must be one list of token numbers, as a tokenizer's "
+            f"`encode` gives it, not {reprlib.repr(request.prompt)}"
+        )
     if not len(prompt):
         raise ValueError(f"request {number}: the prompt is empty: give it at least its first token")
     if not 0 <= prompt.min() <= prompt.max() < vocab_size:
         raise ValueError(f"request {number}: the prompt has tokens outside of [0, {vocab_size})")
-    outside = [token for token in request.stop_ids if not 0 <= token < vocab_size]
+    outside = [
+        token
+        for token in request.stop_ids
+        if not (isinstance(token, Integral) and 0 <= token < vocab_size)
+    ]
     if outside:
         raise ValueError(f"request {number}: stop_ids {outside} are outside of [0, {vocab_size})")
     for name in ("max_new_tokens", "samples"):
-        if getattr(request, name) < 1:
-            raise ValueError(
-                f"request {number}: {name}={getattr(request, name)}: must be at least 1"
-            )
+        _check_count(f"request {number}: {name}", getattr(request, name))
     if len(prompt) + new > capacity:
         raise ValueError(
             f"request {number}: {len(prompt)} tokens of prompt and max_new_tokens={new} exceed "
             f"the capacity of {capacity} tokens"
         )
+
+
+def _as_array(prompt: Sequence[int]) -> np.ndarray | None:
+    """The token numbers of a prompt; None where it is something else."""
+    try:
+        array = np.asarray(prompt)
+    except ValueError:  # lists of several lengths in a list
+        return None
+    whole = array.dtype.kind in "iu" or array.size == 0
+    return array if array.ndim == 1 and whole else None
+
+
+def _check_count(name: str, value: int) -> None:
+    """Raises ValueError where it is no number of things."""
+    if not isinstance(value, Integral):
+        raise ValueError(f"{name}={value!r}: must be a whole number")
+    if value < 1:
+        raise ValueError(f"{name}={value}: must be at least 1")
 
 
 def _bucket(size: int, smallest: int) -> int:

@@ -6,6 +6,7 @@ import logging
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -271,6 +272,23 @@ def test_requests_that_cannot_be_answered_are_refused_at_once(request_, message)
     for ask in (make(MODELS["llama"]).complete, make(MODELS["llama"]).stream):
         with pytest.raises(ValueError, match=message):
             ask([Request([1], 5), request_])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"prompt": [1.5]}, r"the prompt must be one list of token numbers, .* not \[1.5\]"),
+        ({"prompt": "ab"}, "the prompt must be one list of token numbers, .* not 'ab'"),
+        ({"prompt": [[1, 2]]}, "the prompt must be one list"),
+        ({"prompt": [[1], [1, 2]]}, "the prompt must be one list"),
+        ({"stop_ids": {1.5}}, r"stop_ids \[1.5\] are outside"),
+        ({"max_new_tokens": 2.5}, "max_new_tokens=2.5: must be a whole number"),
+    ],
+)
+def test_values_of_another_type_are_refused(wrong: dict[str, Any], message: str):
+    request = Request(**{"prompt": [1], "max_new_tokens": 2, **wrong})
+    with pytest.raises(ValueError, match=f"request 0: {message}"):
+        make(MODELS["llama"]).complete([request])
 
 
 @pytest.mark.parametrize("name", ["slots", "capacity", "chunk"])
