@@ -41,3 +41,13 @@ def _logging_as_before() -> Iterator[None]:
     loggers[0].handlers[:] = [one for one in loggers[0].handlers if one in handlers]
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def compiled_at_once() -> Iterator[None]:
+    """Without XLA's optimizations: for tests that compile more than they compute."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

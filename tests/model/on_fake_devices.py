@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from coder.model.transformer import init_decoder
 from coder.sharding import make_mesh, spec
 from tests.model import test_mla, test_transformer
 from tests.model.drawn import drawn_decoder
@@ -22,7 +21,7 @@ from tests.model.test_transformer import loss_and_gradients, random_batch
 TARGETS = ["query_up_RQ", "down_DX", "up_CY", "output_OD", "gate_DF", "down_FD"]
 DATA, DATA_AND_TENSOR = ("data=2", 2, {}), ("data=2 tensor=2", 4, {"tensor": 2})
 MODELS = {
-    "llama": (lambda: init_decoder(test_transformer.SMALL, 0), (DATA, DATA_AND_TENSOR)),
+    "llama": (lambda: drawn_decoder(test_transformer.SMALL), (DATA, DATA_AND_TENSOR)),
     "latent attention with adapters": (
         lambda: adapted(drawn_decoder(dataclasses.replace(test_mla.SMALL, num_layers=1)), TARGETS),
         (DATA_AND_TENSOR,),

@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from flax import nnx
@@ -20,12 +19,8 @@ from coder.model.transformer import Decoder
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def compiled_at_once():
-    """Without XLA's optimizations, which would take most of the time; the oracle has them."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("compiled_at_once")
+"""The oracle has XLA's optimizations."""
 
 
 @cache

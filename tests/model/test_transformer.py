@@ -17,6 +17,7 @@ from flax import nnx
 from coder.config import ModelConfig
 from coder.model.presets import PRESETS
 from coder.model.transformer import Decoder, flops_per_token, init_decoder
+from tests.model.drawn import drawn_decoder
 
 SMALL = ModelConfig(
     vocab_size=50,
@@ -41,6 +42,9 @@ def random_batch(batch_size: int = 2, length: int = 24) -> tuple[jax.Array, ...]
     )
 
 
+apply = jax.jit(Decoder.__call__)
+
+
 @jax.jit
 def loss_and_gradients(model: Decoder, *batch: jax.Array) -> tuple[jax.Array, Decoder]:
     def loss(model: Decoder) -> jax.Array:
@@ -58,21 +62,19 @@ def assert_close(found, expected, tolerance: float) -> None:
 
 
 def test_packed_documents_are_computed_as_if_alone():
-    model = init_decoder(SMALL, 0)
+    model = drawn_decoder(SMALL)
     tokens, positions, segments = random_batch()
-    packed = jax.jit(Decoder.__call__)(model, tokens, positions, segments)
+    packed = apply(model, tokens, positions, segments)
     for number in (1, 2):
         places = np.flatnonzero(np.asarray(segments[0]) == number)
-        alone = model(
-            tokens[:, places], positions[:, places], jnp.ones((2, len(places)), jnp.int32)
-        )
+        ones = jnp.ones((2, len(places)), jnp.int32)
+        alone = apply(model, tokens[:, places], positions[:, places], ones)
         np.testing.assert_allclose(packed[:, places], alone, atol=2e-5)
 
 
 def test_a_token_sees_only_those_before_it():
-    model = init_decoder(SMALL, 0)
+    model = drawn_decoder(SMALL)
     tokens, positions, segments = random_batch()
-    apply = jax.jit(Decoder.__call__)
     changed = tokens.at[:, 6].add(1)
     before, after = (apply(model, x, positions, segments) for x in (tokens, changed))
     np.testing.assert_array_equal(before[:, :6], after[:, :6])
@@ -82,17 +84,17 @@ def test_a_token_sees_only_those_before_it():
 @pytest.fixture(scope="module")
 def plain() -> tuple[jax.Array, Decoder]:
     """Loss and gradients of the settings that the others are compared with."""
-    return loss_and_gradients(init_decoder(SMALL, 0), *random_batch())
+    return loss_and_gradients(drawn_decoder(SMALL), *random_batch())
 
 
 def test_recomputation_changes_no_gradient(plain):
-    model = init_decoder(dataclasses.replace(SMALL, remat=True), 0)
+    model = drawn_decoder(dataclasses.replace(SMALL, remat=True))
     assert_close(loss_and_gradients(model, *random_batch()), plain, 1e-5)
 
 
 def test_bfloat16_differs_by_rounding_and_gives_float32(plain):
     half = dataclasses.replace(SMALL, compute_dtype="bfloat16")
-    loss, gradients = loss_and_gradients(init_decoder(half, 0), *random_batch())
+    loss, gradients = loss_and_gradients(drawn_decoder(half), *random_batch())
     expected_loss, expected = plain
     assert {x.dtype for x in jax.tree.leaves((loss, gradients))} == {jnp.dtype("float32")}
     np.testing.assert_allclose(loss, expected_loss, rtol=0.02)
@@ -100,7 +102,8 @@ def test_bfloat16_differs_by_rounding_and_gives_float32(plain):
 
 
 def test_parameters_follow_from_the_seed():
-    first, again, other = (init_decoder(SMALL, seed) for seed in (0, 0, 1))
+    draw = jax.jit(lambda key: Decoder(SMALL, nnx.Rngs(params=key)))
+    first, again, other = (draw(jax.random.key(seed)) for seed in (0, 0, 1))
     pairs = zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
     query, other_query = (
@@ -155,7 +158,10 @@ def test_settings_that_do_not_fit_are_refused(settings, message):
 
 def test_a_mesh_changes_no_gradient():
     """Fake devices with a part of the batch, of every matrix, or of both."""
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # which would take most of the time
+    }
     root = Path(__file__).parents[2]
     process = subprocess.run(
         [sys.executable, "-m", "tests.model.on_fake_devices"],

@@ -42,6 +42,8 @@ TRAIN = dataclasses.replace(CONFIG.train, steps=6, checkpoint_every=3, micro_bat
 DROPPING = dataclasses.replace(MOE, capacity_factor=1.0, exempt_share=0.5)
 TIMES = {"tokens_per_second", "mfu", "data_wait", "seconds"}
 
+pytestmark = pytest.mark.usefixtures("compiled_at_once")
+
 
 def configured(moe: MoeConfig, **train: Any) -> RunConfig:
     model = dataclasses.replace(MODEL, moe=moe)
