@@ -75,6 +75,12 @@ def read_adapters(config: ModelConfig, directory: Path) -> dict[str, LowRank]:
         CheckpointError: as for `load_adapter`.
     """
     settings, path = _read_settings(directory / _CONFIG), directory / _WEIGHTS
+    other = path.with_suffix(".bin")
+    if other.exists() and not path.exists():
+        raise CheckpointError(
+            f"{directory} has no {_WEIGHTS}; it has {other.name}, which can hold programs and is "
+            "not read: convert it to safetensors, as by PEFT's save_pretrained"
+        )
     entries = read_entries(path)
     try:
         targeted = _targeted(config, settings.targets)

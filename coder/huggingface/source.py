@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A folder in Hugging Face's layout: which model it is, and where each of its tensors lies.
 
-Nothing of the weights is read. What does not fit config.json is found here, before any work.
+Nothing of the weights is read, but for a tied table that is there twice. What does not fit
+config.json is found here, before any work.
 """
 
 import json
@@ -19,6 +20,7 @@ from coder.huggingface.tensor_file import TYPES, Entry, read_entries
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _RECOMPUTED = ".rotary_emb.inv_freq"
 """Ends the names of tensors that old files have and nobody reads: RoPE's frequencies."""
+_HEAD, _TABLE = "lm_head.weight", "model.embed_tokens.weight"
 _NAMED_AT_MOST = 5
 
 
@@ -46,17 +48,21 @@ def read_source(folder: Path) -> Source:
     Raises:
         CheckpointError: they cannot be read, are not supported, or do not fit each other.
     """
+    _check_exists(folder)
     values = read_json(folder / "config.json")
     try:
         kind, config = architecture(values), from_huggingface(values)
     except ValueError as error:
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from None
     entries = _entries(folder)
+    head = entries.pop(_HEAD, None) if config.tie_embeddings else None
     expected = {tensor.name: tensor for tensor in tensors(config)}
     _check_names(folder, expected, entries)
     [(dtype, _)] = Counter(entry.dtype for entry in entries.values()).most_common(1)
     for name, tensor in expected.items():
         _check(tensor, entries[name], dtype)
+    if head is not None:
+        _check_tied(head, entries[_TABLE])
     found = sorted(entries.items(), key=lambda item: (item[1].path, item[1].start))
     return Source(folder, kind, config, dtype, [(expected[name], entry) for name, entry in found])
 
@@ -78,6 +84,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+def _check_exists(folder: Path) -> None:
+    """Raises CheckpointError where there is no such folder; it may be a name of the hub's."""
+    if folder.exists():
+        return
+    hint = ""
+    if len(folder.parts) == 2 and not folder.is_absolute():
+        hint = (
+            f"; if {folder} is a model of the hub's, download it: hf download {folder} "
+            f"--local-dir {folder.name} --exclude '*.bin', and give --source {folder.name}"
+        )
+    raise CheckpointError(f"{folder} does not exist{hint}")
+
+
 def _entries(folder: Path) -> dict[str, Entry]:
     """Every tensor of the folder's files; the one file counts before an index, as elsewhere."""
     if (folder / WHOLE).exists():
@@ -90,7 +109,12 @@ def _entries(folder: Path) -> dict[str, Entry]:
 
 
 def _hint(folder: Path) -> str:
-    """What to do with the weights that a folder has in another format."""
+    """What to do with the weights that a folder has in another form."""
+    for path in sorted(folder.glob("*.safetensors")):
+        return (
+            f"; it has {path.name}, and only the index tells which files belong to the model: "
+            f"download {INDEX} too"
+        )
     for path in sorted(folder.glob("*.bin")):
         return (
             f"; it has {path.name}, which can hold programs and is not read: convert it to "
@@ -168,6 +192,18 @@ def _check(tensor: Tensor, entry: Entry, dtype: str) -> None:
         raise CheckpointError(
             f"{where} is {entry.dtype}, and other tensors are {dtype}: they must be of one type"
         )
+
+
+def _check_tied(head: Entry, table: Entry) -> None:
+    """Raises CheckpointError unless an output projection is the token table that it is tied to."""
+    if (head.dtype, head.shape) == (table.dtype, table.shape):
+        rows = zip(head.array(), table.array(), strict=True)
+        if all(one.tobytes() == other.tobytes() for one, other in rows):
+            return
+    raise CheckpointError(
+        f"{head.path}: {_HEAD} differs from {_TABLE}, and config.json says that they are one: set "
+        "its tie_word_embeddings to false if both are meant"
+    )
 
 
 def _some(names: list[str]) -> str:

@@ -28,6 +28,8 @@ TYPES = {
 }
 """Types of weights by their names in the format; others are not supported."""
 _METADATA = "__metadata__"
+_POINTER = b"version https://git-lfs"
+"""Begins what Git leaves in the place of a large file that was not fetched."""
 _LARGEST_HEADER = 100_000_000
 """Bytes; the library reads no larger one either."""
 _ALIGNMENT = 64
@@ -76,10 +78,7 @@ def read_entries(path: Path) -> dict[str, Entry]:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= min(size - 8, _LARGEST_HEADER):
-                raise CheckpointError(
-                    f"{path} is no safetensors file, or was cut within its header: it has {size} "
-                    f"bytes, of which the header would take {length}"
-                )
+                raise CheckpointError(_no_tensors(path, size, length))
             header = json.loads(file.read(length))
         header.pop(_METADATA, None)
         entries = {name: _entry(path, told, 8 + length) for name, told in header.items()}
@@ -89,6 +88,22 @@ def read_entries(path: Path) -> dict[str, Entry]:
         raise CheckpointError(f"{path}: its header cannot be read: {error!r}") from None
     _check_places(path, entries, 8 + length, size)
     return entries
+
+
+def _no_tensors(path: Path, size: int, length: int) -> str:
+    """What a file is whose header would take `length` of its `size` bytes."""
+    if not size:
+        return f"{path} is empty: download it again"
+    with path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            return (
+                f"{path} is a pointer of Git LFS, not the file: run `git lfs pull` in "
+                f"{path.parent}, or download it again"
+            )
+    return (
+        f"{path} is no safetensors file, or was cut within its header: it has {size} bytes, of "
+        f"which the header would take {length}"
+    )
 
 
 class Writer:

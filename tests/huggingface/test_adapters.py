@@ -294,6 +294,12 @@ def test_a_file_that_was_cut_is_refused(folder):
         read_adapters(SMALL, folder)
 
 
+def test_weights_in_torchs_format_are_not_read(folder):
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(CheckpointError, match="it has adapter_model.bin.*convert it to safetensor"):
+        read_adapters(SMALL, folder)
+
+
 def test_another_base_model_is_refused(folder):
     with pytest.raises(CheckpointError, match="has the shape .* expected .* this base model"):
         read_adapters(dataclasses.replace(SMALL, d_model=24), folder)

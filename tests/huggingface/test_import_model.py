@@ -121,6 +121,11 @@ def indexed(places: Any) -> Callable[[Path], None]:
     return index
 
 
+def pointer_in_the_index(folder: Path) -> None:
+    indexed(dict.fromkeys(weights(LLAMA), SHARD))(folder)
+    (folder / SHARD).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d")
+
+
 Q, UP = "model.layers.1.self_attn.q_proj.weight", "model.layers.0.mlp.up_proj.weight"
 CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no config": (
@@ -153,8 +158,16 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
         r"model.safetensors is cut short: model\.\S+ ends at byte",
     ),
     "no safetensors": (
-        lambda folder: (folder / WHOLE).write_bytes(b"version https://git-lfs"),
+        lambda folder: (folder / WHOLE).write_bytes(b"weights"),
         "model.safetensors is no safetensors file",
+    ),
+    "no index": (
+        lambda folder: (folder / WHOLE).rename(folder / SHARD),
+        f"it has {SHARD}, and only the index tells .*: download model.safetensors.index.json",
+    ),
+    "a shard that was not fetched": (
+        pointer_in_the_index,
+        f"{SHARD} is a pointer of Git LFS, not the file: run `git lfs pull` in ",
     ),
     "missing tensor": (
         rewritten(lambda arrays: arrays.pop(Q)),
@@ -250,6 +263,28 @@ def test_weights_without_a_tokenizer_are_imported_with_a_warning(
     assert problem in told
     assert "complete and chat will refuse" in told
     load(tmp_path / "out")
+
+
+def test_a_tied_table_may_be_there_twice_if_it_is_the_same(tmp_path: Path):
+    values = LLAMA | {"tie_word_embeddings": True}
+    arrays = weights(values)
+    table = arrays["model.embed_tokens.weight"]
+    twice = write_source(tmp_path / "twice", values, arrays | {"lm_head.weight": table.copy()})
+    found = parameters(load(imported(twice, tmp_path / "out"))[0])
+    assert "output_DV" not in found
+    assert found["embedding_VD"].tobytes() == table.tobytes()
+    for name, other in (("bits", -table), ("shape", table[1:].copy())):
+        source = write_source(tmp_path / name, values, arrays | {"lm_head.weight": other})
+        with pytest.raises(CheckpointError, match="lm_head.weight differs from model.embed_tokens"):
+            read_source(source)
+
+
+def test_a_name_of_the_hubs_is_not_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="hf download deepseek-ai/base --local-dir base"):
+        read_source(Path("deepseek-ai/base"))
+    with pytest.raises(CheckpointError, match="absent does not exist$"):
+        read_source(tmp_path / "absent")
 
 
 def test_a_tokenizer_that_can_be_used_needs_no_words(

@@ -94,12 +94,25 @@ def test_no_more_than_a_part_is_in_memory(tmp_path: Path, monkeypatch: pytest.Mo
     assert 100_000 < peak < 200_000
 
 
-@pytest.mark.parametrize("size", [0, 7, 8, 60])
+@pytest.mark.parametrize("size", [1, 7, 8, 60])
 def test_a_file_cut_in_its_header_is_told(tmp_path: Path, size: int):
     path = saved(tmp_path)
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(CheckpointError, match=rf"file.safetensors.*cut within.*it has {size} byte"):
         read_entries(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "file is empty: download it again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d", "run `git lfs pull` in"),
+    ],
+)
+def test_what_an_unfinished_download_leaves_is_told(tmp_path: Path, content: bytes, problem: str):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(CheckpointError, match=problem):
+        read_entries(tmp_path / "file")
 
 
 def test_a_file_cut_in_a_tensor_names_it(tmp_path: Path):
