@@ -3,7 +3,10 @@
 
 import difflib
 import importlib
+import os
 import sys
+
+from coder import interrupts
 
 HELP = """\
 python -m coder COMMAND
@@ -46,5 +49,32 @@ def main(argv: list[str]) -> None:
     importlib.import_module(COMMANDS[name]).main(options)
 
 
+def _run() -> None:
+    """Runs a command as a program: ended by Ctrl-C, or by an output that cannot be written."""
+    interrupts.end_at_once()
+    if sys.stdout is None:
+        sys.exit("error: standard output is closed: to throw it away, use > /dev/null")
+    try:
+        try:
+            main(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
+    except OSError:
+        _check_output()
+        raise
+
+
+def _check_output() -> None:
+    """Ends the program where standard output is at fault; in silence where nobody reads it."""
+    try:
+        print(flush=True)  # Whose error it was is told nowhere else.
+    except OSError as error:
+        # Python flushes standard output once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(141)
+        sys.exit(f"error: standard output cannot be written: {error.strerror}")
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    _run()

@@ -20,6 +20,7 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "kernels": ("kernels", ("flax", "optax", "orbax", "grain", *BEAM)),
     "coder.config": ("", (*ACCELERATOR, *BEAM)),
     "coder.cores": ("", (*ACCELERATOR, *BEAM)),
+    "coder.interrupts": ("", (*ACCELERATOR, *BEAM)),
     "coder.sharding": ("coder.config", BEAM),
     "coder.checkpoint": ("coder.model coder.sharding coder.config", BEAM),
     "coder.data": ("coder.data coder.config", (*ACCELERATOR, *BEAM)),
@@ -27,16 +28,17 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "coder.model": ("coder.model coder.sharding coder.config kernels", BEAM),
     "coder.train": (
         "coder.train coder.model coder.data coder.checkpoint coder.sharding coder.config "
-        "coder.cores kernels",
+        "coder.cores coder.interrupts kernels",
         BEAM,
     ),
     "coder.huggingface": (
-        "coder.huggingface coder.model coder.data.tokenizer coder.checkpoint coder.config",
+        "coder.huggingface coder.model coder.data.tokenizer coder.checkpoint coder.config "
+        "coder.interrupts",
         BEAM,
     ),
     "coder.infer": (
         "coder.infer coder.model coder.data coder.huggingface coder.checkpoint coder.sharding "
-        "coder.config",
+        "coder.config coder.interrupts",
         BEAM,
     ),
     "coder.eval": (
@@ -44,7 +46,7 @@ RULES: dict[str, tuple[str, tuple[str, ...]]] = {
         BEAM,
     ),
     "coder.report": ("coder.report coder.config", (*ACCELERATOR, *BEAM)),
-    "coder.__main__": ("", (*ACCELERATOR, *BEAM)),
+    "coder.__main__": ("coder.interrupts", (*ACCELERATOR, *BEAM)),
     "beam_pipelines": ("beam_pipelines coder.data coder.config coder.report", ACCELERATOR),
     "experiments": (
         "experiments coder.config coder.cores coder.report coder.model.presets",

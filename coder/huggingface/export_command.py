@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tyro
 
+from coder import interrupts
 from coder.checkpoint import CheckpointError
 from coder.huggingface.adapters import read_adapters
 from coder.huggingface.export_model import DType, export_model, exported_size
@@ -35,6 +36,7 @@ class Options:
 def main(argv: list[str]) -> None:
     """Runs the command; exits with status 1 and a sentence where the model cannot be exported."""
     options = tyro.cli(Options, args=argv, prog="python -m coder export-hf")
+    interrupts.raise_again()
     try:
         _export(options)
     except CheckpointError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tyro
 
+from coder import interrupts
 from coder.checkpoint import CheckpointError
 from coder.huggingface.import_model import import_model
 from coder.huggingface.source import Source, read_source
@@ -29,6 +30,7 @@ def main(argv: list[str]) -> None:
     """Runs the command; exits with status 1 and a sentence where the model cannot be imported."""
     options = tyro.cli(Options, args=argv, prog="python -m coder import-hf")
     started = time.monotonic()
+    interrupts.raise_again()
     try:
         source = read_source(options.source)
         _warn_of_tokenizer(source, options.output)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from coder import interrupts
 from coder.checkpoint import CheckpointError
 from coder.data import chat
 from coder.data.chat import Message, Template
@@ -111,6 +112,7 @@ def _chat(options: Options) -> None:
     chat.end_id(loaded.tokenizer, template)  # Without one, no reply could be told as ended.
     conversation = Conversation(Writer(loaded, options.settings), template, options.system)
     screen = Screen()
+    interrupts.raise_again()
     is_interactive = sys.stdin.isatty()
     if is_interactive:
         note(f"{options.model}, template {template}; Ctrl-C ends a reply, {EXIT} or Ctrl-D all")

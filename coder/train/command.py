@@ -19,6 +19,7 @@ from typing import Any
 
 import tyro
 
+from coder import interrupts
 from coder.config import (
     DataConfig,
     EvalConfig,
@@ -104,6 +105,7 @@ def _train(run: Run) -> dict[str, Any]:
     from coder.checkpoint import CheckpointError
     from coder.train.trainer import train
 
+    interrupts.raise_again()
     try:
         return train(run)
     except CheckpointError as error:
