@@ -30,7 +30,9 @@ def _table() -> Table:
     table = Table(box=None, pad_edge=False, caption_justify="left")
     table.caption = (
         "active: parameters that a token meets, token tables included. "
-        "cache: bytes per token, bfloat16"
+        "cache: bytes per token, bfloat16\n"
+        "to train one: python -m coder train --preset NAME --model.vocab-size SIZE ...\n"
+        "where SIZE is at least the number of the tokenizer's tokens"
     )
     table.add_column("preset", no_wrap=True)
     for heading in ("layers", "width", "total", "active", "cache", "context"):

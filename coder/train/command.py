@@ -10,6 +10,7 @@ jax is imported only when there is something to train, and after NPROC is set.
 
 import argparse
 import dataclasses
+import difflib
 import logging
 import os
 import sys
@@ -30,6 +31,7 @@ from coder.config import (
 )
 from coder.data.manifest import ExamplesError, read_manifest
 from coder.data.tfrecord import CorruptRecordError
+from coder.model.presets import PRESETS
 from coder.train import run_folder
 from coder.train.memory import keep_freed_memory
 from coder.train.run_folder import Run, RunError
@@ -45,6 +47,8 @@ class Options:
     """What beam_pipelines.examples wrote; tells the settings of the data, too."""
     tokenizer: Path | None = None
     """Its tokenizer.json."""
+    preset: str | None = None
+    """Name of a shape (`python -m coder presets`), which the options of the model change."""
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
@@ -76,20 +80,23 @@ def parse(argv: list[str]) -> tuple[Options, dict[str, Any] | None]:
     """The options, those of a run that was begun as defaults, and its config.json if there is one.
 
     Raises:
-        RunError: the options contradict what the run was begun with.
+        RunError: the options contradict what the run was begun with, or no preset has that name.
     """
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early = argparse.ArgumentParser("python -m coder train", add_help=False, allow_abbrev=False)
     early.add_argument("--run", type=Path)
-    directory = early.parse_known_args(argv)[0].run
+    early.add_argument("--preset", type=_preset)
+    known = early.parse_known_args(argv)[0]
+    directory, preset = known.run, known.preset
     record = run_folder.read_record(directory) if directory else None
     if record is None:
-        return tyro.cli(Options, args=argv, prog="python -m coder train"), None
+        default = Options(run=tyro.MISSING, model=preset or ModelConfig())
+        return tyro.cli(Options, args=argv, prog="python -m coder train", default=default), None
     begun = run_folder.recorded_config(directory, record)
     default = Options(
         run=directory,
         examples=Path(record["examples"]),
         tokenizer=Path(record["tokenizer"]),
-        model=begun.model,
+        model=preset or begun.model,
         train=begun.train,
         eval=begun.eval,
         seed=begun.seed,
@@ -97,6 +104,19 @@ def parse(argv: list[str]) -> tuple[Options, dict[str, Any] | None]:
     options = tyro.cli(Options, args=argv, prog="python -m coder train", default=default)
     run_folder.check_unchanged(directory, begun, _config(options, begun.data))
     return options, record
+
+
+def _preset(name: str) -> ModelConfig:
+    """The shape of that name.
+
+    Raises:
+        RunError: there is none.
+    """
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise RunError(f"no preset {name!r} among {', '.join(PRESETS)}{hint}")
+    return PRESETS[name]
 
 
 def _train(run: Run) -> dict[str, Any]:

@@ -77,7 +77,9 @@ def test_the_paper_s_ablation_comes_before_the_extension_of_the_context():
 
 def test_the_command_lists_every_preset(capsys):
     main(["presets"])
-    lines = capsys.readouterr().out.splitlines()
+    answer = capsys.readouterr().out
+    assert "train --preset NAME" in answer
+    lines = answer.splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.split()[0] in PRESETS}
     assert rows.keys() == PRESETS.keys()
     assert rows["deepseek_coder_v2_lite"] == [

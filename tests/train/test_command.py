@@ -13,6 +13,7 @@ import pytest
 from coder import __main__ as coder_main
 from coder.config import to_json
 from coder.data.manifest import training_shards
+from coder.model.presets import PRESETS
 from coder.train import command, run_folder
 from coder.train.run_folder import Run, RunError
 from tests.train.small_run import CONFIG, VOCAB_SIZE, make_run
@@ -75,6 +76,23 @@ def test_a_new_run_records_what_its_result_depends_on(run: Run, no_training: lis
     assert trained.config.data.sequence_length == 32 and trained.config.data.fim_rate == 0.5
     record = json.loads((trained.directory / "config.json").read_text())
     assert (record["nproc"], record["examples_digest"]) == (1, DIGEST)
+
+
+def test_a_preset_is_the_shape_of_the_model(run: Run, no_training: list[Run]):
+    files = new_run(run)[:6]
+    argv = [*files, "--preset", "tiny_v2_lite", "--model.moe.num-experts", "4"]
+    command.main(argv)
+    command.main(argv)
+    command.main(argv[:2])
+    assert no_training == no_training[:1] * 3
+    moe = dataclasses.replace(PRESETS["tiny_v2_lite"].moe, num_experts=4)
+    assert no_training[0].config.model == dataclasses.replace(PRESETS["tiny_v2_lite"], moe=moe)
+    message = refusal([*files, "--preset=tiny_v2_lite"])
+    assert "model.moe.num_experts: 4 -> 8" in message and message.count("->") == 2
+
+
+def test_a_misspelt_preset_names_the_nearest(run: Run):
+    assert "did you mean tiny_v2_lite?" in refusal(new_run(run, "--preset", "tiny-v2-lit"))
 
 
 def test_a_changed_setting_is_refused_and_shown(run: Run):
