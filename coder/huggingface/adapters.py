@@ -7,7 +7,6 @@ base_model.model.MODULE.lora_A.weight [r, in] and .lora_B.weight [out, r] of eve
 PEFT can do changes what a model computes, and is refused by name.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.numpy import save_file
 from coder.checkpoint import CheckpointError
 from coder.config import ModelConfig, write_json
 from coder.huggingface.names import TABLE, Tensor, tensors
+from coder.huggingface.source import read_json
 from coder.huggingface.tensor_file import TYPES, Entry, read_entries
 from coder.model.lora import LowRank, adapters_of, with_adapters
 from coder.model.transformer import Decoder
@@ -130,8 +130,8 @@ def save_adapter(decoder: Decoder, directory: Path) -> None:
 
 def _read_settings(path: Path) -> _Settings:
     """Reads adapter_config.json; CheckpointError for what cannot be honoured."""
+    values = read_json(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
         _refuse_others(values)
         rank, alpha = values["r"], values.get("lora_alpha", 8)
         targets = values["target_modules"]
@@ -142,11 +142,9 @@ def _read_settings(path: Path) -> _Settings:
         names = targets if isinstance(targets, list) else [targets]
         if not names or not all(isinstance(name, str) for name in names):
             raise ValueError(f"target_modules={targets!r}: must be names, or a regular expression")
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
     except KeyError as error:
         raise CheckpointError(f"{path}: {error.args[0]} is missing") from None
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     return _Settings(rank, float(alpha), bool(values.get("use_rslora")), targets)
 

@@ -13,6 +13,7 @@ from coder.data.tokenizer import BOS, FIM_BEGIN, FIM_END, FIM_HOLE, Tokenizer, T
 from coder.huggingface import import_model
 from coder.huggingface.adapters import load_adapter
 from coder.huggingface.kind import is_imported
+from coder.huggingface.source import read_json
 from coder.infer.prompt import Format, trained_format
 from coder.model.transformer import Decoder
 
@@ -128,7 +129,7 @@ def _released_format(tokenizer: Tokenizer, config: ModelConfig) -> Format | None
 
 def _chat_template(source: Path) -> Template | None:
     """The template whose marks the checkpoint's own has; None: it has no template, or another."""
-    text = json.dumps(_json(source / "tokenizer_config.json").get("chat_template", ""))
+    text = json.dumps(_kept(source / "tokenizer_config.json").get("chat_template", ""))
     jinja = source / "chat_template.jinja"
     if jinja.is_file():
         text = jinja.read_text(encoding="utf-8", errors="replace")
@@ -141,24 +142,12 @@ def _end_ids(source: Path, tokenizer: Tokenizer, vocab_size: int) -> frozenset[i
     """The control tokens, and what config.json and generation_config.json say: one or several."""
     found = set(tokenizer.control_ids)
     for name in ("config.json", "generation_config.json"):
-        stated = _json(source / name).get("eos_token_id")
+        stated = _kept(source / name).get("eos_token_id")
         ids = stated if isinstance(stated, list) else [stated]
         found.update(id_ for id_ in ids if isinstance(id_, int) and 0 <= id_ < vocab_size)
     return frozenset(found)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a file; empty where there is no file.
-
-    Raises:
-        CheckpointError: the file holds something else.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}; import it again") from None
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} holds no JSON object; import it again")
-    return values
+def _kept(path: Path) -> dict[str, Any]:
+    """The values of a file that the source may have had; empty where it had none."""
+    return read_json(path) if path.exists() else {}

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -296,17 +297,6 @@ def test_a_tokenizer_that_can_be_used_needs_no_words(
     assert capsys.readouterr().err == ""
 
 
-def test_an_interrupt_is_told_in_a_sentence(
-    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(import_command, "import_model", interrupted)
-    with pytest.raises(SystemExit, match="interrupted: nothing is left in .*out"):
-        import_command.main(["--source", str(sources / "v1"), "--output", str(tmp_path / "out")])
-
-
 def test_a_killed_import_leaves_nothing_that_looks_finished(sources: Path, tmp_path: Path):
     program = (
         "import os, sys; from pathlib import Path; "
@@ -324,12 +314,16 @@ def test_a_killed_import_leaves_nothing_that_looks_finished(sources: Path, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_failed_import_leaves_nothing(sources: Path, tmp_path: Path):
+def test_an_interrupted_import_leaves_nothing(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     def interrupt(name: str, size: int) -> None:
+        assert (tmp_path / ".out.partial").is_dir()
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        import_model.import_model(read_source(sources / "v1"), tmp_path / "out", interrupt)
+    monkeypatch.setattr(import_command, "writing_bar", lambda size: nullcontext(interrupt))
+    with pytest.raises(SystemExit, match="interrupted: nothing is left in .*out"):
+        import_command.main(["--source", str(sources / "v1"), "--output", str(tmp_path / "out")])
     assert list(tmp_path.iterdir()) == []
 
 
