@@ -10,7 +10,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from coder.infer.engine import Engine, Request
 from coder.infer.load import Loaded
-from coder.infer.prompt import PromptError
+from coder.infer.prompt import PromptError, check_utf8
 from coder.infer.sampling import Sampling
 from coder.infer.text import TextStream
 
@@ -73,6 +73,8 @@ class Settings:
     def check(self) -> None:
         """Raises PromptError for what no model can do, before one is read."""
         self.sampling()
+        for stop in self.stop:
+            check_utf8("--stop", stop)
         if "" in self.stop:
             raise PromptError("--stop '': an empty text would end every answer before it begins")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:

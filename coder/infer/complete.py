@@ -15,7 +15,7 @@ from coder.data.tokenizer import Tokenizer, TokenizerError
 from coder.infer.answer import Settings, Words, Writer
 from coder.infer.load import Loaded, load
 from coder.infer.place import Place, PlaceError, read_place
-from coder.infer.prompt import Format, PromptError, fitted, infill_prompt
+from coder.infer.prompt import Format, PromptError, check_utf8, fitted, infill_prompt, nearest_ids
 from coder.infer.repository import Neighbourhood, nearest_within, neighbourhood
 from coder.infer.screen import Screen, interruptible, note
 
@@ -85,7 +85,11 @@ def _place(options: Options) -> Place:
     if options.repository is not None:
         raise PromptError("--repository goes with --at, the place in one of its files")
     prompt = options.prompt or ""
+    check_utf8("--prompt", prompt)
+    check_utf8("--suffix", options.suffix or "")
     if prompt == "-":
+        if sys.stdin is None:
+            raise PromptError("--prompt -: standard input is closed")
         try:
             prompt = sys.stdin.buffer.read().decode("utf-8")
         except UnicodeDecodeError as error:
@@ -127,19 +131,22 @@ def prompt_ids(
         PromptError: there is nothing to begin with, or no room.
     """
     tokenizer = loaded.tokenizer
-    prefix_ids, suffix_ids = tokenizer.encode_batch([place.prefix, place.suffix if form else ""])
+    prefix_ids = nearest_ids(tokenizer, place.prefix, room + 1, at_end=True)
+    suffix = place.suffix if form else ""
+    suffix_ids = nearest_ids(tokenizer, suffix, room + 1, at_end=False)
     frame = len(_framed(loaded, form, [], []))
     size = len(prefix_ids) + len(suffix_ids)
     lead = _lead(tokenizer, found, room - frame - size) if found else []
     left = room - frame - len(lead)
     if left < min(1, size):
         raise PromptError(
-            f"{room} tokens are too few for a prompt: choose a smaller --max-new-tokens"
+            f"{room} tokens are too few for a prompt, of which {frame} are control tokens: "
+            "choose a smaller --max-new-tokens"
         )
     prefix_ids, suffix_ids = fitted(prefix_ids, suffix_ids, left)
     if len(prefix_ids) + len(suffix_ids) < size:
         note(
-            f"{size} tokens do not fit the model's context: it sees the last {len(prefix_ids)} "
+            f"the text does not fit the model's context: it sees the last {len(prefix_ids)} tokens "
             f"before the answer" + (f" and the first {len(suffix_ids)} after it" if form else "")
         )
     prompt = _framed(loaded, form, [*lead, *prefix_ids], suffix_ids)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The prompt on which a model fills in a middle, in the format that its training examples had."""
 
+import sys
 from collections.abc import Sequence
 from typing import Literal
 
@@ -29,6 +30,34 @@ def infill_prompt(
     if form == "msp":
         return spans.prompt_ids(tokenizer, prefix_ids, suffix_ids)
     return fim.prompt_ids(tokenizer, prefix_ids, suffix_ids, form)
+
+
+def nearest_ids(tokenizer: Tokenizer, text: str, count: int, *, at_end: bool) -> list[int]:
+    """All ids of a text, or those of its end, or beginning, which are at least `count`.
+
+    Of a long text only the neighbourhood is encoded: as much as has twice the ids, since those
+    near the cut may be others than in the whole.
+    """
+    size = 8 * max(count, 64)
+    while True:
+        part = text[-size:] if at_end else text[:size]
+        ids = tokenizer.encode(part)
+        if len(part) == len(text):
+            return ids
+        if len(ids) >= 2 * count:
+            return ids[-count:] if at_end else ids[:count]
+        size *= 2
+
+
+def check_utf8(option: str, text: str) -> None:
+    """Raises PromptError for an argument of the command line that is no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        byte, coding = ord(text[error.start]) & 0xFF, sys.getfilesystemencoding()
+        raise PromptError(
+            f"{option}: byte 0x{byte:02x} after {error.start} characters is not {coding}"
+        ) from None
 
 
 def fitted(

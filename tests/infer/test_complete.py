@@ -161,15 +161,33 @@ def test_a_prompt_that_is_too_long_keeps_what_is_near_the_answer(loaded, capsys)
     prefix_ids, suffix_ids = TOKENIZER.encode_batch([PREFIX * 9, SUFFIX * 9])
     long = Place(Path(), PREFIX * 9, SUFFIX * 9)
     assert prompt_ids(loaded, None, long, 21) == [TOKENIZER.bos, *prefix_ids[-20:]]
-    assert "it sees the last 20 before the answer\n" in capsys.readouterr().err
+    assert "it sees the last 20 tokens before the answer\n" in capsys.readouterr().err
     expected = fim.prompt_ids(TOKENIZER, prefix_ids[-30:], suffix_ids[:10], "psm")
     assert prompt_ids(loaded, "psm", long, 44) == expected
-    assert "the last 30 before the answer and the first 10 after" in capsys.readouterr().err
+    assert "the last 30 tokens before the answer and the first 10 after" in capsys.readouterr().err
     short = Place(Path(), "def", SUFFIX * 9)
     kept = fim.prompt_ids(TOKENIZER, TOKENIZER.encode("def"), suffix_ids, "psm")[:43]
     assert prompt_ids(loaded, "psm", short, 44) == [*kept, TOKENIZER.fim_end]
-    with pytest.raises(PromptError, match="4 tokens are too few for a prompt"):
+    with pytest.raises(PromptError, match="4 tokens are too few for a prompt, of which 4 are"):
         prompt_ids(loaded, "psm", long, 4)
+
+
+def test_of_a_long_text_the_neighbourhood_alone_is_encoded(loaded, monkeypatch):
+    prefix, suffix = (f"{mark} = add(a, b)\n" * 9_000 for mark in "pq")
+    whole_prefix, whole_suffix = TOKENIZER.encode_batch([prefix, suffix])
+    encoded: list[int] = []
+    encode = type(TOKENIZER).encode
+    monkeypatch.setattr(
+        type(TOKENIZER),
+        "encode",
+        lambda self, text: encoded.append(len(text)) or encode(self, text),
+    )
+    prompt = prompt_ids(loaded, "psm", Place(Path(), prefix, suffix), 804)
+    expected = fim.prompt_ids(TOKENIZER, whole_prefix[-600:], whole_suffix[:200], "psm")
+    assert prompt == expected
+    assert sum(encoded) < 30_000
+    whole = len(whole_prefix) + len(whole_suffix) + 4
+    assert len(prompt_ids(loaded, "psm", Place(Path(), prefix, suffix), whole)) == whole
 
 
 def test_a_model_without_infilling_takes_no_suffix_but_a_blank_one(loaded):
@@ -225,6 +243,10 @@ REFUSED = {
     "temperature": (["--prompt", "a", "--temperature", "-1"], "temperature=-1.0: must be 0"),
     "top_p": (["--prompt", "a", "--top-p", "0"], "top_p=0.0: must be above 0"),
     "seed": (["--prompt", "a", "--seed", "-1"], "seed=-1"),
+    "a byte": (["--prompt", "x\udcff"], "--prompt: byte 0xff after 1 characters is not utf-8"),
+    "a byte of a suffix": (["--prompt", "x", "--suffix", "\udcff"], "--suffix: byte 0xff after 0"),
+    "a byte of a stop": (["--prompt", "x", "--stop", "\udcff"], "--stop: byte 0xff after 0"),
+    "too few": (["--prompt", "a", "--max-new-tokens", "255"], "1 tokens are too few .* of which 1"),
     "stop": (["--prompt", "a", "--stop", ""], "--stop '': an empty text"),
     "no tokens": (["--prompt", "a", "--max-new-tokens", "0"], "--max-new-tokens 0"),
     "many tokens": (["--prompt", "a", "--max-new-tokens", "256"], "less than the 256 tokens"),
@@ -260,4 +282,10 @@ def test_standard_input_that_is_no_text_is_refused(run, monkeypatch):
 
     monkeypatch.setattr(sys, "stdin", Input)
     with pytest.raises(SystemExit, match="standard input is not UTF-8"):
+        main(["--model", str(run), "--prompt", "-"])
+
+
+def test_a_closed_standard_input_is_told(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SystemExit, match="error: --prompt -: standard input is closed"):
         main(["--model", str(run), "--prompt", "-"])
