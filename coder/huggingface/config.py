@@ -8,9 +8,10 @@ decoder has no part for is refused.
 """
 
 import dataclasses
+import re
 from typing import Any, NamedTuple
 
-from coder.config import ModelConfig, MoeConfig, replace
+from coder.config import ModelConfig, MoeConfig, RopeScaling, replace
 from coder.model import transformer
 
 MODEL_TYPES = {"LlamaForCausalLM": "llama", "DeepseekV2ForCausalLM": "deepseek_v2"}
@@ -66,6 +67,13 @@ _YARN = {
     "mscale": "mscale",
     "mscale_all_dim": "mscale_all_dim",
 }
+_HEADS = {
+    "num_key_value_heads": _Field("num_kv_heads", None),
+    "head_dim": _Field("head_dim", None),
+}
+_THETA = {"rope_theta": _Field("rope_theta", 10_000.0)}
+_FACTOR = {"factor": _Field("rope_scaling.factor", None)}
+_EXPECTED = {bool: "true or false", int: "an integer", float: "a number"}
 _ONLY = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 _ONLY_V2 = {"scoring_func": "softmax", "moe_layer_freq": 1}
 """The one value of a field that our decoder has."""
@@ -101,7 +109,12 @@ def from_huggingface(values: dict[str, Any]) -> ModelConfig:
     config = _with_rope(config, values)
     if is_v2:
         config = _with_experts(config, values)
-    transformer.check(config)
+    if config.max_positions < 1:
+        raise ValueError(f"max_position_embeddings={config.max_positions}: must be at least 1")
+    try:
+        transformer.check(config)
+    except ValueError as error:
+        raise ValueError(_in_their_words(str(error))) from None
     return config
 
 
@@ -132,26 +145,45 @@ def to_huggingface(config: ModelConfig) -> dict[str, Any]:
     return values | _rope_values(config)
 
 
-def _read(config: ModelConfig, values: dict[str, Any], fields: dict[str, _Field]) -> ModelConfig:
-    """`config` with the settings of some fields."""
+def _read(
+    config: ModelConfig, values: dict[str, Any], fields: dict[str, _Field], where: str = ""
+) -> ModelConfig:
+    """`config` with the settings of some fields, which lie in config.json at `where`."""
     for name, field in fields.items():
         value = values.get(name, field.default)
         try:
             config = replace(config, {field.setting: field.null if value is None else value})
         except ValueError as error:
-            raise ValueError(f"{name}={value!r} cannot be read: {error}") from None
+            if value is None and name not in values:
+                raise ValueError(f"{where}{name} is missing") from None
+            kind = type(_setting(config, field.setting))
+            # Of a setting that is a word, the error ends in "choose one of" and those there are.
+            choices = str(error).rpartition("choose ")[2]
+            expected = _EXPECTED.get(kind, choices)
+            told = "null" if value is None else repr(value)
+            raise ValueError(f"{where}{name}={told}: expected {expected}") from None
     return config
+
+
+def _setting(config: ModelConfig, dotted: str) -> Any:
+    value: Any = config
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _in_their_words(problem: str) -> str:
+    """What is said of settings, with the names that config.json has for them."""
+    fields = _V2 | _EXPERTS | _HEADS | _THETA
+    names = {field.setting: name for name, field in fields.items()}
+    names |= {f"rope_scaling.{ours}": f"rope_scaling.{theirs}" for theirs, ours in _YARN.items()}
+    names["rope_scaling.factor"] = "rope_scaling.factor"
+    return re.sub(r"\bmodel\.([\w.]*\w)", lambda found: names.get(found[1], found[0]), problem)
 
 
 def _written(config: ModelConfig, fields: dict[str, _Field]) -> dict[str, Any]:
     """The values of some fields."""
-    values = {}
-    for name, field in fields.items():
-        value: Any = config
-        for part in field.setting.split("."):
-            value = getattr(value, part)
-        values[name] = value
-    return values
+    return {name: _setting(config, field.setting) for name, field in fields.items()}
 
 
 def _with_heads(config: ModelConfig, values: dict[str, Any], is_v2: bool) -> ModelConfig:
@@ -166,7 +198,7 @@ def _with_heads(config: ModelConfig, values: dict[str, Any], is_v2: bool) -> Mod
         )
     derived = config.mla.qk_rope_head_dim if is_v2 else config.d_model // max(config.num_heads, 1)
     head_dim = derived if is_v2 else values.get("head_dim") or derived
-    return replace(config, {"num_kv_heads": num_kv_heads, "head_dim": head_dim})
+    return _read(config, {"num_key_value_heads": num_kv_heads, "head_dim": head_dim}, _HEADS)
 
 
 def _with_experts(config: ModelConfig, values: dict[str, Any]) -> ModelConfig:
@@ -185,28 +217,31 @@ def _with_experts(config: ModelConfig, values: dict[str, Any]) -> ModelConfig:
 
 def _with_rope(config: ModelConfig, values: dict[str, Any]) -> ModelConfig:
     """`config` with RoPE in either spelling; where both are, `rope_scaling` is what counts."""
-    rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
+    where = "rope_scaling" if values.get("rope_scaling") else "rope_parameters"
+    rope = values.get(where) or {}
     if not isinstance(rope, dict):
-        raise ValueError(f"RoPE cannot be read: {rope!r} has no fields")
+        raise ValueError(f"{where}={rope!r}: expected an object")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in list(_KINDS):
         raise ValueError(f"RoPE of type {kind!r} is not supported: only {', '.join(_KINDS)}")
     _refuse_others(rope, _ONLY_ROPE)
-    theta = rope.get("rope_theta", values.get("rope_theta", 10_000.0))
-    settings = {"rope_theta": theta, "rope_scaling.kind": _KINDS[kind]}
+    config = _read(config, rope if "rope_theta" in rope else values, _THETA)
+    config = replace(config, {"rope_scaling.kind": _KINDS[kind]})
     if kind != "default":
-        settings["rope_scaling.factor"] = rope.get("factor")
+        config = _read(config, rope, _FACTOR, f"{where}.")
     if kind == "yarn":
-        rope = {"original_max_position_embeddings": config.max_positions} | rope
-        settings |= {
-            f"rope_scaling.{ours}": rope[name]
-            for name, ours in _YARN.items()
-            if rope.get(name) is not None
-        }
-    try:
-        return replace(config, settings)
-    except ValueError as error:
-        raise ValueError(f"RoPE cannot be read: {error}") from None
+        config = _read(config, rope, _yarn_fields(config.max_positions), f"{where}.")
+    return config
+
+
+def _yarn_fields(max_positions: int) -> dict[str, _Field]:
+    """The fields of YaRN; null stands for the default, as in transformers."""
+    plain = RopeScaling(original_positions=max_positions)
+    defaults = {name: getattr(plain, ours) for name, ours in _YARN.items()}
+    return {
+        name: _Field(f"rope_scaling.{ours}", defaults[name], null=defaults[name])
+        for name, ours in _YARN.items()
+    }
 
 
 def _rope_values(config: ModelConfig) -> dict[str, Any]:
