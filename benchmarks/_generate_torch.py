@@ -66,4 +66,5 @@ def generate(model: transformers.PreTrainedModel, requests: list, slots: int) ->
 
 if __name__ == "__main__":
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     {"save": save, "generate": serve}[sys.argv[1]](**json.loads(sys.argv[2]))

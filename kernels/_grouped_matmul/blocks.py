@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-_LARGEST = 128
-"""Rows of a block; more are wasted where groups are uneven."""
+_SMALLEST, _LARGEST = 4, 128
+"""Rows of a block: fewer multiply no faster, unless it is one; more are wasted in uneven groups."""
 
 
 class _Blocks(NamedTuple):
@@ -102,8 +102,9 @@ def _rows_by_rows(x_TI: Array, y_TO: Array, group_sizes_E: Array) -> Array:
 def _blocks(num_rows: int, group_sizes_E: Array) -> _Blocks:
     """Cuts the groups into blocks."""
     on_average = -(-num_rows // len(group_sizes_E))
-    # One where most groups have one, as in decoding: a product with a vector reads fastest.
-    size = min(1 << (on_average - 1).bit_length(), _LARGEST)
+    size = min(max(1 << (on_average - 1).bit_length(), _SMALLEST), _LARGEST)
+    if on_average == 1:  # As in decoding few texts: products with vectors, which read faster.
+        size = 1
     counts_E, end_E = -(-group_sizes_E // size), jnp.cumsum(group_sizes_E)
     behind_E = jnp.cumsum(counts_E)
     return _Blocks(size, behind_E - counts_E, behind_E[-1], end_E - group_sizes_E, end_E)
