@@ -330,11 +330,20 @@ def test_an_interrupted_import_leaves_nothing(
 def test_a_full_disk_is_told_before_anything_is_written(
     sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    full = type("Usage", (), {"free": 1000})
+    full = type("Usage", (), {"free": 1000, "total": 10**9})
     monkeypatch.setattr("shutil.disk_usage", lambda path: full)
     with pytest.raises(CheckpointError, match="out would take .* are free there"):
         imported(sources / "v1", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_a_folder_is_told(sources: Path, tmp_path: Path):
+    (tmp_path / "link").symlink_to(tmp_path / "absent")
+    with pytest.raises(CheckpointError, match="link is a link to .*absent, which does not exist"):
+        imported(sources / "v1", tmp_path / "link")
+    with pytest.raises(CheckpointError, match="/proc is no place for files: choose another"):
+        imported(sources / "v1", Path("/proc/model"))
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
 
 
 def flipped(path: Path, place: int) -> None:
