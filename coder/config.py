@@ -6,6 +6,7 @@ beside the run it describes, and `difference` says what changed between two of t
 imports jax or Beam, so that the experiment runner can read it at once.
 """
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -289,7 +290,7 @@ def replace[T](config: T, overrides: dict[str, Any]) -> T:
             place = place[parent]
         if name not in place:
             raise ValueError(f"unknown setting {dotted}: choose one of {', '.join(place)}")
-        place[name] = value
+        place[name] = copy.deepcopy(value)  # a later setting may be inside of it
     return from_json(type(config), values)
 
 

@@ -12,6 +12,7 @@ import pytest
 from coder.report import plots
 from experiments import run
 from experiments._runner import jobs
+from experiments.experiment import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -144,6 +145,13 @@ def test_overrides_reach_every_run_and_the_report(calls, experiment, capsys, tmp
     assert config["run"]["data"]["fim_rate"] == 0.5
     assert config["nproc"] == 1
     assert "train.steps: 12 -> 20" in capsys.readouterr().out
+
+
+def test_overrides_of_one_run_leave_the_next_as_it_was():
+    experiment = load("fim_ablation")
+    before = experiment.config("smoke", "psm_50", 0, {})
+    assert experiment.config("smoke", "psm_50", 0, {"model.mla.kv_lora_rank": 8}) != before
+    assert experiment.config("smoke", "psm_50", 0, {}) == before
 
 
 def test_an_evaluated_run_needs_its_examples_no_more(calls, experiment, tmp_path):
