@@ -103,9 +103,15 @@ def _facts(heading: Heading, runs: Sequence[Run], measurements: Measurements) ->
 
 
 def _model(model: dict[str, Any]) -> str:
+    heads = f"{model['num_heads']} heads of {model['head_dim']}"
+    if latent := model["mla"]["kv_lora_rank"]:
+        heads = f"{model['num_heads']} heads on latents of {latent}"
+    experts = ""
+    if count := model["moe"]["num_experts"]:
+        experts = f", {model['moe']['experts_per_token']} of {count} experts per token"
     return (
-        f"{model['num_layers']} layers of width {model['d_model']}, {model['num_heads']} heads of "
-        f"{model['head_dim']}, vocabulary {model['vocab_size']:,}"
+        f"{model['num_layers']} layers of width {model['d_model']}, {heads}{experts}, "
+        f"vocabulary {model['vocab_size']:,}"
     )
 
 

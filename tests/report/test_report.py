@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from coder.config import to_json
 from coder.report import plots, rendering, summary
 from coder.report.runs import read_json, read_json_lines, read_run
 from experiments.experiment import load
@@ -90,6 +91,24 @@ def test_missing_runs_and_overrides_stand_in_both_reports(report):
         assert "SCALE=workstation" in shown
     assert "![A plot](plot.png)" in text
     assert "Intervals of a single seed" not in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "2 heads of 64, vocabulary"),
+        ({"model.mla.kv_lora_rank": 512}, "2 heads on latents of 512, vocabulary"),
+        ({"model.moe.num_experts": 64}, "2 heads of 64, 6 of 64 experts per token, vocabulary"),
+    ],
+    ids=["heads", "latents", "experts"],
+)
+def test_the_model_is_named_by_what_it_has(root, settings, said):
+    run = read_run(root / "psm_50/seed0", "psm_50", 0)
+    experiment = load("fim_ablation")
+    config = to_json(experiment.config("laptop", "psm_50", 0, settings))
+    run = replace(run, config=run.config | {"run": config})
+    made = summary.summarize(HEADING, experiment.layout, [run])
+    assert said in made["facts"]["model"]
 
 
 def test_intervals_of_one_seed_say_so(root):
