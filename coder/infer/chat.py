@@ -2,7 +2,7 @@
 """`python -m coder chat`: a conversation with a model, several turns long."""
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,16 +17,21 @@ from coder.data.chat import Message, Template
 from coder.data.tokenizer import TokenizerError
 from coder.infer.answer import Settings, Words, Writer
 from coder.infer.load import load
-from coder.infer.prompt import PromptError
+from coder.infer.prompt import PromptError, check_utf8
 from coder.infer.screen import Screen, interruptible, note
 
 EXIT = "/exit"
 """A line that ends the conversation."""
+QUOTES = '"""'
+"""A line before and after a turn of several lines."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Talks with a model: each line is a turn, /exit or the end of the input is the last."""
+    """Talks with a model: each line is a turn, /exit or the end of the input is the last.
+
+    Lines between two that are three quotes each are one turn.
+    """
 
     model: Path
     """Folder of an imported checkpoint or of a trained run."""
@@ -102,6 +107,9 @@ class Conversation:
 
 def _chat(options: Options) -> None:
     options.settings.check()
+    check_utf8("--system", options.system or "")
+    if sys.stdin is None:
+        raise PromptError("standard input is closed: there is nobody to talk with")
     loaded = load(options.model, options.adapter)
     template = options.template or loaded.chat
     if template is None:
@@ -116,17 +124,44 @@ def _chat(options: Options) -> None:
     is_interactive = sys.stdin.isatty()
     if is_interactive:
         note(f"{options.model}, template {template}; Ctrl-C ends a reply, {EXIT} or Ctrl-D all")
-    for line in _typed() if is_interactive else _piped():
-        if line.strip() == EXIT:
-            break
-        if line.strip():
-            _reply(conversation, line, screen, is_interactive)
+        note(f"{QUOTES} in a line of its own begins and ends a turn of several lines")
+    for turn in turns(_typed() if is_interactive else _piped()):
+        _reply(conversation, turn, screen, is_interactive)
 
 
-def _reply(conversation: Conversation, line: str, screen: Screen, is_interactive: bool) -> None:
+def turns(lines: Iterable[str | None]) -> Iterator[str]:
+    """The turns of an input, of one line or of those between two lines of quotes.
+
+    Args:
+        lines: None: Ctrl-C, which gives up the turn that was begun.
+
+    Raises:
+        PromptError: the input ends within a turn.
+    """
+    begun: list[str] | None = None
+    for line in lines:
+        mark = line.strip() if line is not None else None
+        if line is None:
+            begun = None
+        elif begun is None and mark == EXIT:
+            return
+        elif begun is None and mark == QUOTES:
+            begun = []
+        elif begun is not None and mark != QUOTES:
+            begun.append(line)
+        else:
+            text = line if begun is None else "\n".join(begun)
+            begun = None
+            if text.strip():
+                yield text
+    if begun is not None:
+        raise PromptError(f"the input ends within a turn: a line of {QUOTES} is missing")
+
+
+def _reply(conversation: Conversation, turn: str, screen: Screen, is_interactive: bool) -> None:
     """Writes a reply; what is wrong with one turn ends no conversation at a terminal."""
     try:
-        with closing(conversation.ask(line)) as pieces:
+        with closing(conversation.ask(turn)) as pieces:
             for piece in pieces:
                 screen.answer(piece)
     except PromptError as error:
@@ -139,8 +174,8 @@ def _reply(conversation: Conversation, line: str, screen: Screen, is_interactive
     screen.end()
 
 
-def _typed() -> Iterator[str]:
-    """The lines that a person types, until Ctrl-D."""
+def _typed() -> Iterator[str | None]:
+    """The lines that a person types, until Ctrl-D; None for Ctrl-C."""
     import readline  # noqa: F401 - editing and history of `input`
 
     while True:
@@ -151,6 +186,9 @@ def _typed() -> Iterator[str]:
             return
         except KeyboardInterrupt:
             note("")
+            yield None
+        except UnicodeDecodeError as error:
+            note(f"error: the line is not UTF-8: {error}")
 
 
 def _piped() -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 from coder.data import chat
 from coder.data.chat import Message
 from coder.infer.answer import Settings, Writer
-from coder.infer.chat import Conversation, _reply, main
+from coder.infer.chat import Conversation, _reply, main, turns
 from coder.infer.load import Loaded, load
 from coder.infer.prompt import PromptError
 from coder.infer.screen import Screen
@@ -127,6 +127,30 @@ def test_each_line_of_a_pipe_is_a_turn(imported, loaded, monkeypatch, capsys):
     assert capsys.readouterr().out == expected(loaded, "add")
     talk(monkeypatch, b"add\nb", imported, *options)
     assert capsys.readouterr().out == expected(loaded, "add", "b")
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (['"""', "a", "", "  b", '"""', "c"], ["a\n\n  b", "c"]),
+        (['"""', "/exit", ' """ ', "/exit", "c"], ["/exit"]),
+        (['"""', '"""', " ", 'say """', "c"], ['say """', "c"]),
+        (['"""', "given up", None, "c"], ["c"]),
+    ],
+)
+def test_lines_between_quotes_are_one_turn(lines, expected):
+    assert list(turns(lines)) == expected
+
+
+def test_a_turn_without_an_end_is_told():
+    with pytest.raises(PromptError, match='within a turn: a line of """ is missing'):
+        list(turns(["a", '"""', "b"]))
+
+
+def test_a_pipe_may_have_turns_of_several_lines(imported, loaded, monkeypatch, capsys):
+    options = ["--system", "s", "--template", "v2"]
+    talk(monkeypatch, b'"""\nadd\n\nb\n"""\n', imported, *options)
+    assert capsys.readouterr().out == expected(loaded, "add\n\nb")
 
 
 def test_a_model_without_a_template_needs_one_chosen(tmp_path, monkeypatch, capsys):
