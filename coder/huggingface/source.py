@@ -187,7 +187,10 @@ def _check(tensor: Tensor, entry: Entry, dtype: str) -> None:
             f"{list(tensor.shape)}"
         )
     if entry.dtype not in TYPES:
-        raise CheckpointError(f"{where} is {entry.dtype}: only {', '.join(TYPES)} are read")
+        raise CheckpointError(
+            f"{where} is {entry.dtype}: only {', '.join(TYPES)} are read; convert it, as by "
+            "transformers' from_pretrained with dtype='bfloat16' and save_pretrained"
+        )
     if entry.dtype != dtype:
         raise CheckpointError(
             f"{where} is {entry.dtype}, and other tensors are {dtype}: they must be of one type"

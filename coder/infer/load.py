@@ -89,7 +89,10 @@ def _imported(directory: Path) -> Loaded:
     try:
         tokenizer = Tokenizer.load(source / "tokenizer.json")
     except (OSError, TokenizerError) as error:
-        raise CheckpointError(f"{directory}: cannot read its tokenizer: {error}") from error
+        raise CheckpointError(
+            f"{directory}: cannot read its tokenizer: {error}: put the model's tokenizer.json into "
+            "the folder that it was imported from, and import it again"
+        ) from error
     try:
         model, config = import_model.load(directory)
     except ValueError as error:  # a setting that this version does not know
