@@ -303,6 +303,10 @@ def test_the_example_for_people_runs(tmp_path, monkeypatch, capsys):
     (tmp_path / "runs").mkdir()
     write_run(tmp_path / "runs" / "mine", vocab_size=TOKENIZER.vocab_size)
     monkeypatch.chdir(tmp_path)
-    exec(textwrap.dedent("    " + example), {})
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent("    " + example), names)
     written = capsys.readouterr().out
     assert written.count("def add(a, b):") >= 4 and written.count("class Stack:") >= 4
+    again = page.split("computed again:\n\n")[1].split("\n\n")[0]
+    exec(textwrap.dedent(again), names)
+    np.testing.assert_allclose(names["again"], names["sample"].log_probs, atol=1e-4)
