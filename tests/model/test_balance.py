@@ -15,6 +15,8 @@ from coder.config import MoeConfig
 from coder.model.balance import losses
 from coder.model.routing import choose
 
+pytestmark = pytest.mark.usefixtures("compiled_at_once")
+
 MOE = MoeConfig(
     num_experts=12,
     experts_per_token=3,

@@ -22,6 +22,8 @@ from coder.config import ModelConfig, MoeConfig
 from coder.model.moe import Experts, routed
 from coder.model.transformer import check
 
+pytestmark = pytest.mark.usefixtures("compiled_at_once")
+
 MOE = MoeConfig(
     num_experts=16,
     num_shared_experts=2,
@@ -211,7 +213,8 @@ def assert_devices_agree(*meshes: str) -> None:
     flags = "--xla_force_host_platform_device_count=8"
     process = subprocess.run(
         [sys.executable, "-m", "tests.model.experts_on_fake_devices", *meshes],
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+        env=os.environ
+        | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

@@ -14,6 +14,8 @@ from coder.config import MoeConfig
 from coder.model.dropping import dropped
 from coder.model.routing import Choice, affinities, choose, weights
 
+pytestmark = pytest.mark.usefixtures("compiled_at_once")
+
 GREEDY = MoeConfig(num_experts=12, experts_per_token=3, num_groups=4, groups_per_token=2)
 GROUPED = dataclasses.replace(GREEDY, routing="group_limited_greedy")
 BATCH, LENGTH = 3, 4
