@@ -15,6 +15,7 @@ from coder.checkpoint import CheckpointError
 from coder.data import chat
 from coder.data.chat import Message, Template
 from coder.data.tokenizer import TokenizerError
+from coder.huggingface.export_model import DType
 from coder.infer.answer import Settings, Words, Writer
 from coder.infer.load import load
 from coder.infer.prompt import PromptError, check_utf8
@@ -37,6 +38,8 @@ class Options:
     """Folder of an imported checkpoint or of a trained run."""
     adapter: Path | None = None
     """Folder of an adapter in PEFT's layout, to use beside the model."""
+    dtype: DType = "stored"
+    """Type of the parameters in memory; on a CPU float32 is faster, and takes twice bfloat16's."""
     system: Words = None
     """What the model is told before the first turn; None: what its template says."""
     template: Template | None = None
@@ -110,7 +113,7 @@ def _chat(options: Options) -> None:
     check_utf8("--system", options.system or "")
     if sys.stdin is None:
         raise PromptError("standard input is closed: there is nobody to talk with")
-    loaded = load(options.model, options.adapter)
+    loaded = load(options.model, options.adapter, options.dtype)
     template = options.template or loaded.chat
     if template is None:
         raise PromptError(

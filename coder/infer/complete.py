@@ -12,6 +12,7 @@ import tyro
 from coder.checkpoint import CheckpointError
 from coder.data.languages import path_header
 from coder.data.tokenizer import Tokenizer, TokenizerError
+from coder.huggingface.export_model import DType
 from coder.infer.answer import Settings, Words, Writer
 from coder.infer.load import Loaded, load
 from coder.infer.place import Place, PlaceError, read_place
@@ -31,6 +32,8 @@ class Options:
     """Folder of a trained run or of an imported checkpoint."""
     adapter: Path | None = None
     """Folder of an adapter in PEFT's layout, to use beside the model."""
+    dtype: DType = "stored"
+    """Type of the parameters in memory; on a CPU float32 is faster, and takes twice bfloat16's."""
     prompt: Words = None
     """Text to go on with; -: standard input. In bash, $'a\\nb' has a line break."""
     suffix: Words = None
@@ -57,7 +60,7 @@ def _complete(options: Options) -> None:
     options.settings.check()
     place = _place(options)
     found = neighbourhood(options.repository, place) if options.repository else None
-    loaded = load(options.model, options.adapter)
+    loaded = load(options.model, options.adapter, options.dtype)
     writer = Writer(loaded, options.settings)
     is_middle = options.prompt is None or options.suffix is not None
     form = infill_format(loaded, place.suffix) if is_middle else None

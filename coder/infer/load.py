@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from coder.checkpoint import CheckpointError, load_parameters, tokenizer_file
 from coder.config import ModelConfig, RunConfig
 from coder.data.chat import Template
 from coder.data.tokenizer import BOS, FIM_BEGIN, FIM_END, FIM_HOLE, Tokenizer, TokenizerError
 from coder.huggingface import import_model
 from coder.huggingface.adapters import load_adapter
+from coder.huggingface.export_model import DType
 from coder.huggingface.kind import is_imported
 from coder.huggingface.source import read_json
 from coder.infer.prompt import Format, trained_format
@@ -39,18 +42,21 @@ class Loaded:
         return [self.tokenizer.bos] if self.tokenizer.has(BOS) else []
 
 
-def load(directory: Path, adapter: Path | None = None) -> Loaded:
+def load(directory: Path, adapter: Path | None = None, dtype: DType = "stored") -> Loaded:
     """Reads the folder of a run or of an imported checkpoint.
 
     Args:
         directory: the folder.
         adapter: folder of an adapter in PEFT's layout, to use beside the model's matrices.
+        dtype: of the model's parameters.
 
     Raises:
         CheckpointError: it is neither, or a part of it is missing, damaged or of another version;
             or the adapter is, or belongs to another model.
     """
     loaded = _imported(directory) if is_imported(directory) else _trained(directory)
+    if dtype != "stored":
+        loaded = replace(loaded, model=jax.tree.map(lambda x: x.astype(dtype), loaded.model))
     if adapter is None:
         return loaded
     return replace(loaded, model=load_adapter(loaded.model, adapter))

@@ -86,6 +86,14 @@ def test_an_imported_model_is_what_its_files_say(imported):
     assert loaded.end_ids == TOKENIZER.control_ids | {LETTER}
 
 
+def test_parameters_are_of_the_type_that_is_asked_for(run, imported):
+    for directory in (run, imported):
+        stored, half = load(directory).model, load(directory, dtype="bfloat16").model
+        expected = jax.tree.map(lambda x: x.astype("bfloat16"), stored)
+        assert {x.dtype.name for x in jax.tree.leaves(half)} == {"bfloat16"}
+        assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), half, expected))
+
+
 def test_an_adapter_stands_beside_the_matrices_of_either(run, imported, tmp_path):
     for folder, target in ((run, "query_DQ"), (imported, "output_OD")):
         adapted = add_adapters(load(folder).model, rank=2, alpha=4.0, targets=[target], seed=0)
