@@ -2,7 +2,7 @@
 """DeepSeekMoE (DeepSeek-V2, section 2.2): experts that see every token, and experts that see few.
 
 Tokens are sorted by expert, multiplied by the experts' matrices group by group, and put together
-again; a token's work is that of its own experts.
+again (`kernels.grouped_matmul`).
 
 Further letters of array names: E routed experts, F inner width of one, K experts of a token, X
 tokens of all rows side by side, Y = X * K their choices.
@@ -228,6 +228,11 @@ def check(config: ModelConfig) -> None:
         raise ValueError(
             f"model.moe.experts_per_token={moe.experts_per_token} is more than the {allowed} "
             f"experts that model.moe.routing={moe.routing!r} lets a token choose from"
+        )
+    if moe.routing == "greedy" and moe.communication_balance:
+        raise ValueError(
+            f"model.moe.communication_balance={moe.communication_balance} needs "
+            "model.moe.routing='group_limited_greedy': greedy routing limits no token's groups"
         )
     if moe.exempt_share > 1:
         raise ValueError(f"model.moe.exempt_share={moe.exempt_share}: must be at most 1")

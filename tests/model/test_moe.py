@@ -200,6 +200,10 @@ def test_the_router_works_in_float32_whatever_the_activations_are():
         ({"experts_per_token": 0}, "model.moe.experts_per_token=0: must be at least 1"),
         ({"first_dense_layers": 2}, "model.moe.first_dense_layers=2 leaves no layer with experts"),
         ({"exempt_share": 1.5}, "model.moe.exempt_share=1.5: must be at most 1"),
+        (
+            {"communication_balance": 0.1, "routing": "greedy"},
+            "needs model.moe.routing=.group_limited",
+        ),
         ({"device_balance": -0.1}, "model.moe.device_balance=-0.1: must be at least 0"),
     ],
 )
