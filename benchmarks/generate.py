@@ -33,13 +33,13 @@ from typing import Any
 import numpy as np
 import tyro
 
+from benchmarks._worker import ROOT, Worker
 from benchmarks.train_step import cpu_name
 from coder.config import ModelConfig, write_json
 from coder.huggingface.import_model import import_model
 from coder.huggingface.source import read_source
 from coder.model.counts import parameter_counts
 
-ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "generate.json"
 TORCH_WORKER = ROOT / "benchmarks" / "_generate_torch.py"
 CAPACITY = 256
@@ -102,46 +102,6 @@ class Options:
     """An interpreter with torch and transformers."""
 
 
-class Worker:
-    """A process that answers requests when it is told to."""
-
-    def __init__(self, command: list[str], folder: Path, threads: int):
-        """Starts the process and waits until it has read the model."""
-        settings = {"folder": str(folder), "threads": threads}
-        cores = {name: str(threads) for name in ("NPROC", "OMP_NUM_THREADS")}
-        self._process = subprocess.Popen(
-            [*command, json.dumps(settings)],
-            cwd=ROOT,
-            env={**os.environ, **cores, "JAX_PLATFORMS": "cpu"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.about = self._read()
-
-    def answer(self, requests: Requests, slots: int) -> tuple[float, list[list[int]]]:
-        """Seconds that the requests took, and what was written."""
-        assert self._process.stdin
-        asked = {"requests": requests, "slots": slots, "capacity": CAPACITY}
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        said = self._read()
-        return said["seconds"], said["answers"]
-
-    def close(self) -> None:
-        """Ends the process."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
-
-    def _read(self) -> dict:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit(f"error: {self._process.args} ended with status {self._process.wait()}")
-        return json.loads(line)
-
-
 def main(argv: list[str]) -> None:
     """Measures every case, prints tables and the ratios, writes benchmarks/results."""
     options = tyro.cli(Options, args=argv, prog="python -m benchmarks.generate")
@@ -173,8 +133,8 @@ def compare(kind: str, options: Options) -> list[dict]:
         source = read_source(saved)
         import_model(source, imported)
         jax_worker = [sys.executable, "-m", "benchmarks._generate_jax"]
-        ours = Worker(jax_worker, imported, options.threads)
-        theirs = Worker([*torch_worker, "generate"], saved, options.threads)
+        ours = worker(jax_worker, imported, options.threads)
+        theirs = worker([*torch_worker, "generate"], saved, options.threads)
         print(f"{kind}: {ours.about['version']}, {theirs.about['version']}", flush=True)
         print_cache(source.config, ours.about["cache_bytes"])
         rows = [
@@ -205,13 +165,25 @@ def requests_by_case(kind: str) -> dict[str, tuple[Requests, int]]:
     }
 
 
+def worker(command: list[str], folder: Path, threads: int) -> Worker:
+    """A process that has read the model."""
+    return Worker(command, {"folder": str(folder), "threads": threads}, threads)
+
+
+def answer(worker: Worker, requests: Requests, slots: int) -> tuple[float, list[list[int]]]:
+    """Seconds that the requests took, and what was written."""
+    said = worker.ask({"requests": requests, "slots": slots, "capacity": CAPACITY})
+    return said["seconds"], said["answers"]
+
+
 def take_turns(
     name: str, requests: Requests, slots: int, ours: Worker, theirs: Worker, repeats: int
 ) -> dict:
     """The medians of one case."""
-    agreement = agreeing(*(worker.answer(requests, slots)[1] for worker in (ours, theirs)))
+    agreement = agreeing(*(answer(worker, requests, slots)[1] for worker in (ours, theirs)))
     pairs = [
-        (ours.answer(requests, slots)[0], theirs.answer(requests, slots)[0]) for _ in range(repeats)
+        tuple(answer(worker, requests, slots)[0] for worker in (ours, theirs))
+        for _ in range(repeats)
     ]
     seconds, torch_seconds = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
     tokens = sum(new for _, new in requests)
@@ -257,7 +229,7 @@ def bandwidth(
     half = len(source) // 2
     rates = []
     for _ in range(options.repeats):
-        whole, first = (ours.answer([(prompt, n)], slots)[0] for n in (new, 1))
+        whole, first = (answer(ours, [(prompt, n)], slots)[0] for n in (new, 1))
         rates.append(
             (
                 weights * (new - 1) / (whole - first),

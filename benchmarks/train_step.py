@@ -14,7 +14,6 @@ more they are those of the clock. The ratio is the median over the pairs; above 
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,10 +22,10 @@ from pathlib import Path
 
 import tyro
 
+from benchmarks._worker import ROOT, Worker
 from coder.config import ModelConfig, RunConfig, TrainConfig, write_json
 from experiments.fim_ablation import EXPERIMENT
 
-ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "train_step.json"
 
 
@@ -74,49 +73,16 @@ class Options:
     """An interpreter with torch and transformers."""
 
 
-class Worker:
-    """A process that makes a step when it is told to."""
-
-    def __init__(self, command: list[str], case: Case, threads: int):
-        """Starts the process and waits until it has made its first steps."""
-        settings = {
-            **asdict(case),
-            "threads": threads,
-            "steps": STEPS_PER_TURN,
-            "learning_rate": TrainConfig().learning_rate,
-            "warmup_steps": TrainConfig().warmup_steps,
-        }
-        environment = {**os.environ, "NPROC": str(threads), "JAX_PLATFORMS": "cpu"}
-        self._process = subprocess.Popen(
-            [*command, json.dumps(settings)],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.version = self._read()["version"]
-
-    def turn(self) -> tuple[float, float]:
-        """Makes some steps: seconds of one, and the last loss."""
-        assert self._process.stdin
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        answer = self._read()
-        return answer["seconds"], answer["loss"]
-
-    def close(self) -> None:
-        """Ends the process."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
-
-    def _read(self) -> dict:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit(f"error: {self._process.args} ended with status {self._process.wait()}")
-        return json.loads(line)
+def worker(command: list[str], case: Case, threads: int) -> Worker:
+    """A process that has made its first steps, and makes more when it is asked."""
+    settings = {
+        **asdict(case),
+        "threads": threads,
+        "steps": STEPS_PER_TURN,
+        "learning_rate": TrainConfig().learning_rate,
+        "warmup_steps": TrainConfig().warmup_steps,
+    }
+    return Worker(command, settings, threads)
 
 
 def main(argv: list[str]) -> None:
@@ -135,10 +101,13 @@ def main(argv: list[str]) -> None:
 
 def compare(case: Case, options: Options) -> dict:
     """The medians of one case."""
-    ours = Worker([sys.executable, "-m", "benchmarks._train_step_jax"], case, options.threads)
+    ours = worker([sys.executable, "-m", "benchmarks._train_step_jax"], case, options.threads)
     torch_script = str(ROOT / "benchmarks" / "_train_step_torch.py")
-    theirs = Worker([str(options.torch_python), torch_script], case, options.threads)
-    pairs = [(ours.turn(), theirs.turn()) for _ in range(options.repeats)]
+    theirs = worker([str(options.torch_python), torch_script], case, options.threads)
+    pairs = [
+        tuple((said["seconds"], said["loss"]) for said in (ours.ask({}), theirs.ask({})))
+        for _ in range(options.repeats)
+    ]
     ours.close()
     theirs.close()
     seconds, torch_seconds = (statistics.median(pair[side][0] for pair in pairs) for side in (0, 1))
@@ -151,7 +120,7 @@ def compare(case: Case, options: Options) -> dict:
         "ratio": statistics.median(other[0] / one[0] for one, other in pairs),
         "tokens_per_second": tokens / seconds,
         "torch_tokens_per_second": tokens / torch_seconds,
-        "versions": f"{ours.version}, {theirs.version}",
+        "versions": f"{ours.about['version']}, {theirs.about['version']}",
     }
     print(
         f"{case.name:12} {row['batch']:8} {row['versions']}: {1000 * seconds:6.0f} ms and "
