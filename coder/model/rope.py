@@ -40,7 +40,10 @@ def rotation(positions_BT: Array, config: ModelConfig) -> Rotation:
         frequencies_H, signs_H = np.tile(frequencies_I, 2), np.repeat([-1, 1], len(frequencies_I))
     angles_B1TH = _angles(positions_BT, frequencies_H)[:, None]
     factors_H = jnp.asarray(stretch * signs_H, jnp.float32)
-    return Rotation(stretch * jnp.cos(angles_B1TH), factors_H * jnp.sin(angles_B1TH))
+    found = Rotation(stretch * jnp.cos(angles_B1TH), factors_H * jnp.sin(angles_B1TH))
+    # Behind a barrier, or XLA computes the cosines once more wherever a layer rotates something:
+    # on a CPU a tenth of a training step.
+    return jax.lax.optimization_barrier(found)
 
 
 def rotate_halves(x_BNTH: Array, by: Rotation) -> Array:
