@@ -20,7 +20,8 @@ def balance_losses(scores: Tensor, chosen: Tensor, num_groups: int, group_limit:
     Returns:
         Expert-level (equation 23), device-level (26) and communication (29).
     """
-    rows = [_of_sequence(s, c, num_groups, group_limit) for s, c in zip(scores, chosen)]  # noqa: B905
+    pairs = zip(scores, chosen, strict=True)
+    rows = [_of_sequence(*pair, num_groups, group_limit) for pair in pairs]
     return torch.stack(rows).mean(0)
 
 
@@ -33,7 +34,7 @@ def _of_sequence(scores: Tensor, chosen: Tensor, num_groups: int, group_limit: i
         for expert in range(num_experts)
     ]
     means = [scores[:, expert].sum() / num_tokens for expert in range(num_experts)]
-    expert_loss = sum(load * mean for load, mean in zip(loads, means))  # noqa: B905
+    expert_loss = sum(load * mean for load, mean in zip(loads, means, strict=True))
     size = num_experts // num_groups
     device_loss = torch.zeros(())
     communication_loss = torch.zeros(())

@@ -179,8 +179,9 @@ def _reply(conversation: Conversation, turn: str, screen: Screen, is_interactive
 
 def _typed() -> Iterator[str | None]:
     """The lines that a person types, until Ctrl-D; None for Ctrl-C."""
-    import readline  # noqa: F401 - editing and history of `input`
+    import readline  # from here on `input` has editing and history
 
+    readline.parse_and_bind("tab: self-insert")  # a turn may be code; file names have no use here
     while True:
         try:
             yield input("> " if sys.stdout.isatty() else "")

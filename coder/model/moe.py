@@ -24,6 +24,14 @@ from coder.sharding import RULES, spec
 from kernels.grouped_matmul import grouped_matmul
 
 
+class Matrices(NamedTuple):
+    """The SwiGLUs of all experts."""
+
+    gate_EDF: Array
+    up_EDF: Array
+    down_EFD: Array
+
+
 class Experts(nnx.Module):
     """The MLP of a layer with experts."""
 
@@ -65,27 +73,14 @@ class Experts(nnx.Module):
             skipped_BTK |= dropped_BTK
             num_dropped = jnp.sum(dropped_BTK, dtype=jnp.float32)
         experts_BTK = jnp.where(skipped_BTK, moe.num_experts, choice.experts_BTK)
-        out_BTD = routed(
-            x_BTD,
-            experts_BTK,
-            weights_BTK,
-            self.gate_EDF[...],
-            self.up_EDF[...],
-            self.down_EFD[...],
-        )
+        matrices = Matrices(self.gate_EDF[...], self.up_EDF[...], self.down_EFD[...])
+        out_BTD = routed(x_BTD, experts_BTK, weights_BTK, matrices)
         if moe.num_shared_experts:
             out_BTD = out_BTD + self.shared(x_BTD)
         return out_BTD, Balance(loss_B, jnp.sum(counts_BE, axis=0), num_dropped)
 
 
-def routed(
-    x_BTD: Array,
-    experts_BTK: Array,
-    weights_BTK: Array,
-    gate_EDF: Array,
-    up_EDF: Array,
-    down_EFD: Array,
-) -> Array:
+def routed(x_BTD: Array, experts_BTK: Array, weights_BTK: Array, matrices: Matrices) -> Array:
     """Each token's sum of its experts' outputs times their weights, [B, T, D].
 
     On a mesh every device computes, for the tokens of all devices along its expert axis, what the
@@ -95,53 +90,42 @@ def routed(
         x_BTD: activations.
         experts_BTK: numbers of each token's experts; E: none, which costs and adds nothing.
         weights_BTK: their factors, float32.
-        gate_EDF: matrices of the experts' SwiGLUs, like the next two.
-        up_EDF: second matrices.
-        down_EFD: third matrices.
+        matrices: of the experts.
     """
     if jax.sharding.get_abstract_mesh().empty:
-        return _routed_here(x_BTD, experts_BTK, weights_BTK, gate_EDF, up_EDF, down_EFD)
-    tokens, inward, outward = spec("batch"), spec("expert", None, "mlp"), spec("expert", "mlp")
+        return _routed_here(x_BTD, experts_BTK, weights_BTK, matrices)
+    tokens = spec("batch")
+    inward, outward = spec("expert", None, "mlp"), spec("expert", "mlp")
+    places = Matrices._make((inward, inward, outward))
     # What fsdp splits is put together here, so that its gradient is summed and split again.
-    gate_EDF, up_EDF = jax.reshard(gate_EDF, inward), jax.reshard(up_EDF, inward)
+    matrices = Matrices._make(map(jax.reshard, matrices, places))
     return jax.shard_map(
         _routed_on_mesh,
-        in_specs=(tokens, tokens, tokens, inward, inward, outward),
+        in_specs=(tokens, tokens, tokens, places),
         out_specs=tokens,
         check_vma=False,
-    )(x_BTD, experts_BTK, weights_BTK, gate_EDF, up_EDF, jax.reshard(down_EFD, outward))
+    )(x_BTD, experts_BTK, weights_BTK, matrices)
 
 
 def _routed_on_mesh(
-    x_BTD: Array,
-    experts_BTK: Array,
-    weights_BTK: Array,
-    gate_EDF: Array,
-    up_EDF: Array,
-    down_EFD: Array,
+    x_BTD: Array, experts_BTK: Array, weights_BTK: Array, matrices: Matrices
 ) -> Array:
     """`routed` as one device runs it, on its part of the tokens, the experts and F."""
     axis = RULES["expert"]
     x_BTD, experts_BTK, weights_BTK = (
         jax.lax.all_gather(part, axis, tiled=True) for part in (x_BTD, experts_BTK, weights_BTK)
     )
-    num_here = len(gate_EDF)
+    num_here = len(matrices.gate_EDF)
     experts_BTK -= num_here * jax.lax.axis_index(axis)
     is_here_BTK = (experts_BTK >= 0) & (experts_BTK < num_here)
     experts_BTK = jnp.where(is_here_BTK, experts_BTK, num_here)
-    out_BTD = _routed_here(x_BTD, experts_BTK, weights_BTK, gate_EDF, up_EDF, down_EFD)
+    out_BTD = _routed_here(x_BTD, experts_BTK, weights_BTK, matrices)
     return jax.lax.psum_scatter(jax.lax.psum(out_BTD, RULES["mlp"]), axis, tiled=True)
 
 
-def _routed_here(
-    x_BTD: Array,
-    experts_BTK: Array,
-    weights_BTK: Array,
-    gate_EDF: Array,
-    up_EDF: Array,
-    down_EFD: Array,
-) -> Array:
+def _routed_here(x_BTD: Array, experts_BTK: Array, weights_BTK: Array, matrices: Matrices) -> Array:
     """`routed` on one device."""
+    gate_EDF, up_EDF, down_EFD = matrices
     order = _sort(experts_BTK, len(gate_EDF))
     x_YD = _spread(x_BTD.reshape(-1, x_BTD.shape[-1]), order)
     gate_YF, up_YF = (grouped_matmul(x_YD, w, order.sizes_E) for w in (gate_EDF, up_EDF))

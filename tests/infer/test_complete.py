@@ -150,7 +150,9 @@ def test_an_empty_prompt_is_bos_alone_or_refused(loaded, imported):
     assert prompt_ids(loaded, None, empty, 200) == [TOKENIZER.bos]
 
     class WithoutBos(Loaded):
-        bos_ids = []  # pyright: ignore
+        @property
+        def bos_ids(self) -> list[int]:
+            return []
 
     bare = WithoutBos(**vars(loaded))
     with pytest.raises(PromptError, match="the prompt is empty"):

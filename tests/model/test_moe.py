@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from jax import Array
 
 from coder.config import ModelConfig, MoeConfig
-from coder.model.moe import Experts, routed
+from coder.model.moe import Experts, Matrices, routed
 from coder.model.transformer import check
 
 pytestmark = pytest.mark.usefixtures("compiled_at_once")
@@ -123,12 +123,13 @@ compute = jax.jit(routed)
 
 
 @pytest.fixture(scope="module")
-def matrices() -> list[Array]:
+def matrices() -> Matrices:
     shapes = [(NUM_EXPERTS, WIDTH, INNER)] * 2 + [(NUM_EXPERTS, INNER, WIDTH)]
-    return [jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(shapes)]
+    drawn = (jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(shapes))
+    return Matrices(*drawn)
 
 
-def one_by_one(x: Array, chosen: np.ndarray, weights: Array, matrices: list[Array]) -> np.ndarray:
+def one_by_one(x: Array, chosen: np.ndarray, weights: Array, matrices: Matrices) -> np.ndarray:
     """Token by token and expert by expert, in float64."""
     rows, factors, gate, up, down = (np.asarray(a, np.float64) for a in (x, weights, *matrices))
     out = np.zeros_like(rows)
@@ -157,14 +158,14 @@ def test_any_load_gives_each_token_its_own_experts(matrices, flat: list[int], or
     chosen = np.asarray(flat).reshape(2, NUM_TOKENS // 2, NUM_CHOSEN)
     x = jax.random.normal(jax.random.key(8), (2, NUM_TOKENS // 2, WIDTH))
     weights = jax.random.uniform(jax.random.key(9), chosen.shape)
-    found = compute(x, jnp.asarray(chosen), weights, *matrices)
+    found = compute(x, jnp.asarray(chosen), weights, matrices)
     np.testing.assert_allclose(found, one_by_one(x, chosen, weights, matrices), atol=2e-5)
 
     def moved(a: Any) -> Array:
         a = jnp.asarray(a)
         return a.reshape(NUM_TOKENS, -1)[np.asarray(order)].reshape(a.shape)
 
-    again = compute(*(moved(a) for a in (x, chosen, weights)), *matrices)
+    again = compute(*(moved(a) for a in (x, chosen, weights)), matrices)
     np.testing.assert_allclose(again, moved(found), atol=1e-6)
 
 
