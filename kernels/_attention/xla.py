@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from kernels._attention.operands import Operands
+
 # Finite, so that the difference of two masked scores is a number.
 _MASKED = -1e30
 
@@ -22,34 +24,36 @@ Residuals = tuple[Array, Array, Array, Array | None, Array, Array]
 
 
 def attention(
-    q_BNTH: Array, k_BKTH: Array, v_BKTW: Array, segment_ids_BT: Array | None, scale: float
-) -> Array:
-    """See `kernels.attention.attention`."""
+    operands: Operands, segment_ids_BT: Array | None, scale: float
+) -> tuple[Array, Array]:
+    """See `kernels.attention.attention_and_logsumexp`."""
+    q_BNTH, k_BKTH, v_BKTW, *_ = operands.joined()
     length = q_BNTH.shape[2]
     block = max(_SMALLEST_BLOCK, -(-length // _MOST_BLOCKS))
-    outs_BNTW = []
+    parts = []
     for start in range(0, length, block):
         end = min(start + block, length)
         segments = None if segment_ids_BT is None else segment_ids_BT[:, :end]
-        outs_BNTW.append(
+        parts.append(
             _last_rows(
                 q_BNTH[:, :, start:end], k_BKTH[:, :, :end], v_BKTW[:, :, :end], segments, scale
             )
         )
-    return jnp.concatenate(outs_BNTW, axis=2)
+    outs_BNTW, logsumexps_BNT = zip(*parts, strict=True)
+    return jnp.concatenate(outs_BNTW, axis=2), jnp.concatenate(logsumexps_BNT, axis=2)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _last_rows(
     q_BNTH: Array, k_BKSH: Array, v_BKSW: Array, segment_ids_BS: Array | None, scale: float
-) -> Array:
+) -> tuple[Array, Array]:
     """Attention of the last T of S positions."""
     return _forward(q_BNTH, k_BKSH, v_BKSW, segment_ids_BS, scale)[0]
 
 
 def _forward(
     q_BNTH: Array, k_BKSH: Array, v_BKSW: Array, segment_ids_BS: Array | None, scale: float
-) -> tuple[Array, Residuals]:
+) -> tuple[tuple[Array, Array], Residuals]:
     scores_BKRS = scale * _product("BKRH,BKSH->BKRS", _rows(q_BNTH, k_BKSH), k_BKSH)
     visible_BTS = _visible(segment_ids_BS, q_BNTH.shape[2], k_BKSH.shape[2])
     scores_BKGTS = _by_head(scores_BKRS, q_BNTH.shape[2], axis=2)
@@ -61,14 +65,16 @@ def _forward(
     out_BKRW = _product("BKRS,BKSW->BKRW", weights_BKRS.astype(v_BKSW.dtype), v_BKSW) / total_BKR1
     out_BNTW = out_BKRW.astype(q_BNTH.dtype).reshape(*q_BNTH.shape[:-1], v_BKSW.shape[-1])
     log_total_BKR = (largest_BKR1 + jnp.log(total_BKR1))[..., 0]
-    return out_BNTW, (q_BNTH, k_BKSH, v_BKSW, segment_ids_BS, out_BNTW, log_total_BKR)
+    residuals = q_BNTH, k_BKSH, v_BKSW, segment_ids_BS, out_BNTW, log_total_BKR
+    return (out_BNTW, log_total_BKR.reshape(q_BNTH.shape[:-1])), residuals
 
 
 def _backward(
-    scale: float, residuals: Residuals, d_out_BNTW: Array
+    scale: float, residuals: Residuals, d_outputs: tuple[Array, Array]
 ) -> tuple[Array, Array, Array, None]:
     """With the keys as rows: two of the three products that follow need no transposed operand."""
     q_BNTH, k_BKSH, v_BKSW, segment_ids_BS, out_BNTW, log_total_BKR = residuals
+    d_out_BNTW, d_logsumexp_BNT = d_outputs
     dtype = q_BNTH.dtype
     q_BKRH, out_BKRW, d_out_BKRW = (_rows(x, k_BKSH) for x in (q_BNTH, out_BNTW, d_out_BNTW))
     scores_BKSR = scale * _product("BKSH,BKRH->BKSR", k_BKSH, q_BKRH)
@@ -80,6 +86,7 @@ def _backward(
     d_weights_BKSR = _product("BKSW,BKRW->BKSR", v_BKSW, d_out_BKRW)
     # The sum over s of weight * d_weight, by exchanging the two sums.
     mean_BKR = jnp.sum((out_BKRW * d_out_BKRW).astype(jnp.float32), axis=-1)
+    mean_BKR -= d_logsumexp_BNT.reshape(mean_BKR.shape)
     d_scores_BKSR = scale * weights_BKSR * (d_weights_BKSR - mean_BKR[:, :, None])
     d_scores_BKSR = d_scores_BKSR.astype(dtype)
     d_q_BKRH = _product("BKSR,BKSH->BKRH", d_scores_BKSR, k_BKSH)
