@@ -83,8 +83,8 @@ def attention(
     missing = -length % multiple
     operands = jax.tree.map(partial(_padded, missing), operands)
     where = _extended(spans(segment_ids_BT, batch, length), missing)
-    out_BNTW, logsumexp_BNT = _attention(operands, where, backend, scale, cuts)
-    return out_BNTW[:, :, :length], logsumexp_BNT[:, :, :length]
+    outputs = _attention(operands, where, backend, scale, cuts)
+    return jax.tree.map(lambda x_BNT: x_BNT[:, :, :length], outputs)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
