@@ -97,7 +97,7 @@ class Options:
     repeats: int = 5
     """Pairs of turns of each case."""
     only: str = ""
-    """Cases whose name begins so; all by default."""
+    """Cases whose name begins so, which are printed and not written; all by default."""
     torch_python: Path = ROOT / ".venv-oracle" / "bin" / "python"
     """An interpreter with torch and transformers."""
 
@@ -111,7 +111,11 @@ def main(argv: list[str]) -> None:
         )
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     rows = [row for kind in MODELS for row in compare(kind, options)]
-    write_json(RESULTS, {"threads": options.threads, "machine": cpu_name(), "cases": rows})
+    if not rows:
+        known = ", ".join(name for kind in MODELS for name in requests_by_case(kind))
+        sys.exit(f"error: --only {options.only}: no case begins so; there are {known}")
+    if not options.only:
+        write_json(RESULTS, {"threads": options.threads, "machine": cpu_name(), "cases": rows})
     for row in rows:
         print(f"ratio generate/{row['case']}/transformers {row['ratio']:.2f}")
 

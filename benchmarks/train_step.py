@@ -68,7 +68,7 @@ class Options:
     repeats: int = 11
     """Pairs of turns of each case."""
     only: str = ""
-    """Cases whose name begins so; all by default."""
+    """Cases whose name begins so, which are printed and not written; all by default."""
     torch_python: Path = ROOT / ".venv-oracle" / "bin" / "python"
     """An interpreter with torch and transformers."""
 
@@ -94,7 +94,11 @@ def main(argv: list[str]) -> None:
         )
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     rows = [compare(case, options) for case in cases() if case.name.startswith(options.only)]
-    write_json(RESULTS, {"threads": options.threads, "machine": cpu_name(), "cases": rows})
+    if not rows:
+        known = ", ".join(case.name for case in cases())
+        sys.exit(f"error: --only {options.only}: no case begins so; there are {known}")
+    if not options.only:
+        write_json(RESULTS, {"threads": options.threads, "machine": cpu_name(), "cases": rows})
     for row in rows:
         print(f"ratio train_step/{row['case']}/torch {row['ratio']:.2f}")
 
