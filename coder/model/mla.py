@@ -2,9 +2,9 @@
 """Multi-head latent attention (DeepSeek-V2, section 2.1).
 
 Further letters of array names: C width of the latent, P width of the rotated part of a head, X = C
-+ P, H width of the part that is not rotated, Z = H + P, W width of a value head, R width of the
-queries' latent, Q all query heads side by side, Y the heads' unrotated keys and values side by
-side (in an array by heads: of one), O all value heads.
++ P, H width of the part that is not rotated, W width of a value head, R width of the queries'
+latent, Q all query heads side by side, Y the heads' unrotated keys and values side by side (in an
+array by heads: of one), O all value heads.
 """
 
 from typing import NamedTuple
@@ -23,6 +23,14 @@ from kernels.attention import attention
 
 _LATENT_EPSILON = 1e-6
 """Of the norms of both latents, whatever rms_norm_eps is: the released model code fixes it."""
+
+
+class Queries(NamedTuple):
+    """Of every head, in two parts, as the keys are."""
+
+    content_BNTH: Array
+    rope_BNTP: Array
+    """Rotated."""
 
 
 class Kept(NamedTuple):
@@ -56,36 +64,34 @@ class LatentAttention(nnx.Module):
         values = num_heads * mla.v_head_dim
         self.output_OD = weight(rngs, (values, d_model), ("heads", "embed"), std)
 
-    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Array, Kept]:
-        """Queries [B, N, T, H + P], the last P rotated, and what is kept of the positions."""
+    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Queries, Kept]:
+        """Queries, and what is kept of the positions."""
         shape = self.shape
-        query_BNTZ = by_head(self._queries(x_BTD), _key_width(shape), "heads")
-        content_BNTH, rope_BNTP = jnp.split(query_BNTZ, [shape.qk_nope_head_dim], axis=-1)
-        query_BNTZ = jnp.concatenate([content_BNTH, rotate_pairs(rope_BNTP, rotation)], axis=-1)
+        both_BNTI = by_head(self._queries(x_BTD), _key_width(shape), "heads")
+        content_BNTH, rope_BNTP = jnp.split(both_BNTI, [shape.qk_nope_head_dim], axis=-1)
+        queries = Queries(content_BNTH, rotate_pairs(rope_BNTP, rotation))
         kept_BTX = project_by(self, "down_DX", x_BTD, None)
         latent_BTC, rope_key_BTP = jnp.split(kept_BTX, [shape.kv_lora_rank], axis=-1)
         rope_key_BTP = rotate_pairs(rope_key_BTP[:, None], rotation)[:, 0]
-        return query_BNTZ, Kept(self.latent_norm(latent_BTC), rope_key_BTP)
+        return queries, Kept(self.latent_norm(latent_BTC), rope_key_BTP)
 
-    def attend(self, query_BNTZ: Array, kept: Kept, segment_ids_BT: Array) -> Array:
+    def attend(self, queries: Queries, kept: Kept, segment_ids_BT: Array) -> Array:
         """Causal attention within segments, with keys and values made anew: [B, T, O]."""
         made_BTY = project_by(self, "up_CY", kept.latent_BTC, "heads")
         made_BNTY = by_head(made_BTY, _made_width(self.shape), "heads")
-        heads = ("batch", "heads", None, None)
-        compute = per_device(
-            self._expanded, (heads, heads, ("batch", None, None), ("batch", None)), heads
-        )
-        return side_by_side(compute(query_BNTZ, made_BNTY, kept.rope_key_BTP, segment_ids_BT))
+        heads, shared = ("batch", "heads", None, None), ("batch", None, None)
+        compute = per_device(self._expanded, (heads, heads, heads, shared, shared[:-1]), heads)
+        return side_by_side(compute(*queries, made_BNTY, kept.rope_key_BTP, segment_ids_BT))
 
-    def attend_cached(self, query_BN1Z: Array, kept: Kept, visible_BS: Array) -> Array:
+    def attend_cached(self, queries: Queries, kept: Kept, visible_BS: Array) -> Array:
         """Attention of one new position over S kept ones, [B, 1, O], in the absorbed form.
 
         Args:
-            query_BN1Z: the new position's queries.
+            queries: the new position's, T = 1.
             kept: of all places of a cache; anything finite where a place is not visible.
             visible_BS: whether a place holds a position of the row's text.
         """
-        return self.absorbed().attend_cached(query_BN1Z, kept, visible_BS)
+        return self.absorbed().attend_cached(queries, kept, visible_BS)
 
     def absorbed(self) -> "AbsorbedAttention":
         """The same attention for many steps of decoding, its matrix laid out once for all."""
@@ -106,16 +112,23 @@ class LatentAttention(nnx.Module):
         return project_by(self, "query_up_RQ", latent_BTR, "heads")
 
     def _expanded(
-        self, query_BNTZ: Array, made_BNTY: Array, rope_key_BTP: Array, segment_ids_BT: Array
+        self,
+        query_BNTH: Array,
+        rope_query_BNTP: Array,
+        made_BNTY: Array,
+        rope_key_BTP: Array,
+        segment_ids_BT: Array,
     ) -> Array:
         """Attention with the keys and values of every head, [B, N, T, W]."""
-        content_BNTH, value_BNTW = jnp.split(made_BNTY, [self.shape.qk_nope_head_dim], axis=-1)
-        rope_BNTP = jnp.broadcast_to(
-            rope_key_BTP[:, None], (*content_BNTH.shape[:-1], rope_key_BTP.shape[-1])
-        )
-        key_BNTZ = jnp.concatenate([content_BNTH, rope_BNTP], axis=-1)
+        key_BNTH, value_BNTW = jnp.split(made_BNTY, [self.shape.qk_nope_head_dim], axis=-1)
         return attention(
-            query_BNTZ, key_BNTZ, value_BNTW, segment_ids=segment_ids_BT, scale=self.scale
+            query_BNTH,
+            key_BNTH,
+            value_BNTW,
+            q_rope_BNTP=rope_query_BNTP,
+            k_rope_BTP=rope_key_BTP,
+            segment_ids=segment_ids_BT,
+            scale=self.scale,
         )
 
 
@@ -133,18 +146,18 @@ class AbsorbedAttention(nnx.Module):
         self.key_NHC = nnx.Variable(key_NHC)
         self.value_NCW = nnx.Variable(value_NCW)
 
-    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Array, Kept]:
+    def heads(self, x_BTD: Array, rotation: Rotation) -> tuple[Queries, Kept]:
         """See `LatentAttention`."""
         return self.attention.heads(x_BTD, rotation)
 
-    def attend(self, query_BNTZ: Array, kept: Kept, segment_ids_BT: Array) -> Array:
+    def attend(self, queries: Queries, kept: Kept, segment_ids_BT: Array) -> Array:
         """See `LatentAttention`."""
-        return self.attention.attend(query_BNTZ, kept, segment_ids_BT)
+        return self.attention.attend(queries, kept, segment_ids_BT)
 
-    def attend_cached(self, query_BN1Z: Array, kept: Kept, visible_BS: Array) -> Array:
+    def attend_cached(self, queries: Queries, kept: Kept, visible_BS: Array) -> Array:
         """See `LatentAttention`."""
-        dtype = query_BN1Z.dtype
-        content_BNH, rope_BNP = jnp.split(query_BN1Z[:, :, 0], [self.key_NHC.shape[1]], axis=-1)
+        content_BNH, rope_BNP = (part_BN1[:, :, 0] for part_BN1 in queries)
+        dtype = content_BNH.dtype
         query_BNC = _by_each_head(content_BNH, self.key_NHC[...].astype(dtype))
         scores_BNS = _product("BNC,BSC->BNS", query_BNC, kept.latent_BTC)
         scores_BNS += _product("BNP,BSP->BNS", rope_BNP, kept.rope_key_BTP)

@@ -198,7 +198,8 @@ def last_position(attention: LatentAttention, x: jax.Array, turn: Any) -> tuple[
     query, kept = attention.heads(x, turn)
     everywhere = jnp.ones(x.shape[:2], jnp.int32)
     expanded = attention.attend(query, kept, everywhere)[:, -1:]
-    return expanded, attention.attend_cached(query[:, :, -1:], kept, everywhere > 0)
+    last = jax.tree.map(lambda part: part[:, :, -1:], query)
+    return expanded, attention.attend_cached(last, kept, everywhere > 0)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
