@@ -107,7 +107,7 @@ def attention_and_logsumexp(
     _check(operands, segment_ids)
     if segment_ids is not None:
         checks.documents_in_one_piece(segment_ids)
-    name = choice.pick(operands, segment_ids) if implementation is None else implementation
+    name = choice.pick(operands) if implementation is None else implementation
     if name not in _IMPLEMENTATIONS:
         raise ValueError(f"implementation={name!r}: choose one of {', '.join(implementations())}")
     head_dim, rope, _ = operands.widths
