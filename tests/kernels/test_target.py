@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import jax
 import pytest
-from jax.sharding import AbstractDevice, AbstractMesh, AxisType
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from kernels import target
@@ -70,5 +70,6 @@ def test_it_is_known_inside_of_jit_and_shard_map_and_of_one_program_for_two_targ
 
     for kind in ("NVIDIA A100-SXM4-40GB", "NVIDIA H200"):
         with compiling_for(kind):
-            jax.eval_shape(traced, jax.ShapeDtypeStruct((2,), "float32"))
+            place = NamedSharding(jax.sharding.get_abstract_mesh(), P("data"))
+            jax.eval_shape(traced, jax.ShapeDtypeStruct((2,), "float32", sharding=place))
     assert seen == ["sm80", "sm90"]
