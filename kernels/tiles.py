@@ -5,9 +5,11 @@ Nothing is tuned while a program runs: a tile decides in which order sums are ta
 runs with different tiles differ in their last bits.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +86,32 @@ def has(implementation: str, operation: str, dtype: Any, widths: tuple[int, ...]
     return _key(implementation, operation, dtype, widths) in table()
 
 
-@functools.cache
+_preferred: dict[Key, Tile] = {}
+
+
 def table() -> dict[Key, Tile]:
     """All tiles."""
+    return _written() | _preferred
+
+
+@functools.cache
+def _written() -> dict[Key, Tile]:
     return {
         Key(**{**entry["key"], "widths": tuple(entry["key"]["widths"])}): Tile(**entry["tile"])
         for entry in json.loads(PATH.read_text())
     }
+
+
+@contextlib.contextmanager
+def using(tiles: dict[Key, Tile]) -> Iterator[None]:
+    """Tiles that go before those of the table in what is traced meanwhile."""
+    before = dict(_preferred)
+    _preferred.update(tiles)
+    try:
+        yield
+    finally:
+        _preferred.clear()
+        _preferred.update(before)
 
 
 def write(tiles: dict[Key, Tile]) -> None:
@@ -100,7 +121,7 @@ def write(tiles: dict[Key, Tile]) -> None:
         for key, tile in sorted(tiles.items(), key=lambda item: dataclasses.astuple(item[0]))
     ]
     PATH.write_text("[\n" + ",\n".join(entries) + "\n]\n")
-    table.cache_clear()
+    _written.cache_clear()
 
 
 def _key(implementation: str, operation: str, dtype: Any, widths: tuple[int, ...]) -> Key:
