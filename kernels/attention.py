@@ -78,7 +78,7 @@ def attention_and_logsumexp(
     Arrays are head-major, the layout in which both matrix products are batched over leading axes
     and nothing has to be transposed. Query head n reads key head n * K // N. The softmax is
     computed in float32 whatever the type of the inputs. Both results have gradients, and equal
-    inputs give equal bits.
+    inputs give equal bits; not so those of `cudnn` (`kernels._attention.cudnn`).
 
     Args:
         q_BNTH: queries.
