@@ -57,7 +57,10 @@ class Backend(Protocol):
     def backward_kv(
         self, operands: Operands, spans: Spans, towards: Towards, scale: float, tile: tiles.Tile
     ) -> tuple[Array, Array, Array | None]:
-        """Gradients of `k_BKTH`, of `v_BKTW`, and by query head of `k_rope_BTP`: [B, N, T, P]."""
+        """Gradients of `k_BKTH`, of `v_BKTW`, and of `k_rope_BTP` from each key head's part.
+
+        The last are [B, K, T, P], float32: their sum is rounded once.
+        """
         ...
 
 
@@ -111,10 +114,8 @@ def _backward(
     towards = Towards(d_out_BNTW, kept.logsumexp_BNT, mean_BNT)
     arguments = kept.operands, kept.spans, towards, scale
     d_q, d_q_rope = backend.backward_q(*arguments, cuts.backward_q)
-    d_k, d_v, d_rope_BNTP = backend.backward_kv(*arguments, cuts.backward_kv)
-    d_k_rope = None
-    if d_rope_BNTP is not None:
-        d_k_rope = jnp.sum(d_rope_BNTP.astype(jnp.float32), axis=1).astype(d_k.dtype)
+    d_k, d_v, d_rope_BKTP = backend.backward_kv(*arguments, cuts.backward_kv)
+    d_k_rope = None if d_rope_BKTP is None else jnp.sum(d_rope_BKTP, axis=1).astype(d_k.dtype)
     return Operands(d_q, d_k, d_v, d_q_rope, d_k_rope), None
 
 

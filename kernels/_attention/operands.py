@@ -29,6 +29,12 @@ class Operands(NamedTuple):
         """Query heads of a key head."""
         return self.q_BNTH.shape[1] // self.k_BKTH.shape[1]
 
+    def pairs(self) -> list[tuple[Array, Array]]:
+        """Queries and keys whose products are summed: one pair, or two."""
+        if self.q_rope_BNTP is None or self.k_rope_BTP is None:
+            return [(self.q_BNTH, self.k_BKTH)]
+        return [(self.q_BNTH, self.k_BKTH), (self.q_rope_BNTP, self.k_rope_BTP)]
+
     def joined(self) -> "Operands":
         """The same attention with the further columns beside the others, for every key head."""
         if self.q_rope_BNTP is None or self.k_rope_BTP is None:
@@ -66,3 +72,40 @@ def spans(segment_ids_BT: Array | None, batch: int, length: int) -> Spans:
         :, ::-1
     ]
     return Spans(first_BT, last_BT)
+
+
+class Visits(NamedTuple):
+    """Which blocks of positions a program visits: `begin` to `end`, and no others.
+
+    Those from `whole` to `broken` are seen by all of the program's own positions and need no mask;
+    there may be none.
+    """
+
+    begin: Array | int
+    whole: Array | int
+    broken: Array | int
+    end: Array | int
+
+
+def visits(
+    by_any: tuple[Array | int, Array | int], by_all: tuple[Array | int, Array | int], size: int
+) -> Visits:
+    """Of blocks of `size` positions.
+
+    A program owns neighbouring positions t to u. As queries, they see the keys first[t] to u; all
+    of them see first[u] to t. As keys, they are seen by the queries t to last[u]; all of them by u
+    to last[t]. That leaves no gaps, so that every block that is visited has a visible pair.
+
+    Args:
+        by_any: first and last position that one or another of the program's positions sees.
+        by_all: first and last position that all of them see; nothing where it ends before it
+            begins.
+        size: positions of a block.
+    """
+    whole = (by_all[0] + size - 1) // size
+    return Visits(
+        begin=by_any[0] // size,
+        whole=whole,
+        broken=jnp.maximum(whole, (by_all[1] + 1) // size),
+        end=by_any[1] // size + 1,
+    )
