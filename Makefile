@@ -6,6 +6,7 @@
 
 VENV ?= .venv
 VENV_ORACLE := .venv-oracle
+VENV_AOT ?= .venv-aot
 SCALE ?= laptop
 WORKERS ?= logical
 
@@ -16,7 +17,7 @@ make_venv := sh scripts/make_venv.sh
 choose = $(if $(filter $(NAME),$(1)),,$(error NAME=$(NAME): choose one of: $(1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-gpu corpus examples experiment train bench oracle torture report gpu-check lock
+.PHONY: help setup check test test-gpu corpus examples experiment train bench oracle torture report gpu-check aot lock
 
 ifeq ($(strip $(VENV)),)
 python := $(or $(PYTHON),python3)
@@ -46,6 +47,12 @@ torch_index := $(if $(filter Linux,$(shell uname -s)),--extra-index-url https://
 $(oracle):
 	@$(make_venv) $(VENV_ORACLE) 11 $(VENV_ORACLE)/torch-cpu --no-deps $(torch_index) $(torch)
 	@$(make_venv) $(VENV_ORACLE) 11 $@ -r requirements-oracle.txt
+
+# NVIDIA's compilers, without the libraries that only a GPU needs (gigabytes).
+aot := $(VENV_AOT)/aot-$(call sum,requirements-aot.txt)
+
+$(aot):
+	@$(make_venv) $(VENV_AOT) 12 $@ --no-deps -r requirements-aot.txt
 
 help: ## this list
 	@echo "make experiment NAME=fim_ablation   the main job"
@@ -98,11 +105,16 @@ oracle: $(development) ## NAME=imports|languages|rules|transformers: compare wit
 torture: $(runtime) ## [N=100000]: hostile files for everything that reads strangers' files
 	@$(python) -m benchmarks.torture $(N) $(ARGS)
 
+aot: $(aot) ## [ARGS="--only sm90"]: every kernel compiled for A100 and H200, here, and its registers
+	@$(VENV_AOT)/bin/python -m benchmarks.aot $(ARGS)
+
 compile := uv pip compile --quiet --universal --custom-compile-command "make lock"
 lock: ## requirements*.txt anew from requirements*.in (needs uv: https://docs.astral.sh/uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv tells how to install it"; exit 1; }
 	$(compile) --python-version 3.12 requirements.in -o requirements.txt
 	$(compile) --python-version 3.12 requirements-dev.in -o requirements-dev.txt
 	$(compile) --python-version 3.12 --no-annotate requirements-gcp.in -o requirements-gcp.txt
+	$(compile) --python-version 3.12 --no-annotate $(addprefix --no-emit-package nvidia-,nvvm cuda-runtime cuda-crt) \
+	    requirements-aot.in -o requirements-aot.txt
 	$(compile) --python-version 3.11 --no-annotate requirements-oracle.in | grep -v -E '^(nvidia|cuda|triton)' \
 	    > requirements-oracle.txt.tmp && mv requirements-oracle.txt.tmp requirements-oracle.txt
