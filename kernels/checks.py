@@ -15,7 +15,8 @@ def documents_in_one_piece(segment_ids_BT: Array) -> None:
     """Fails, where DEBUG is set, when a document's positions do not lie side by side.
 
     Raises:
-        ValueError: names row, position and document; when the computation runs, as jax's error.
+        ValueError: names row, position and document. In a compiled program it is jax's error that
+            says so, once it runs; rows are those of one device.
     """
     if DEBUG:
         jax.debug.callback(_fail_on_gaps, segment_ids_BT)

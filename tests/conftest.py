@@ -15,10 +15,11 @@ SKIPPED_BY_DEFAULT = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keeps JAX on one CPU core, unless GPU tests are asked for.
+    """Keeps JAX on one CPU core, unless GPU tests are asked for; kernels check their data.
 
     pytest-xdist uses the other cores, and one core gives the same results everywhere.
     """
+    os.environ.setdefault("KERNELS_DEBUG", "1")
     if "gpu" not in config.option.markexpr:
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ.setdefault("NPROC", "1")

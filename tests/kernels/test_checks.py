@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents in several pieces are an error where calls check their data."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernels import checks
+from kernels.attention import attention
+
+X_BNTH = jnp.ones((2, 1, 6, 4))
+WHOLE = jnp.asarray([[1, 1, 1, 2, 0, 0], [7, 7, 3, 3, 3, 5]])
+TORN = WHOLE.at[1, 4].set(7)
+MESSAGE = (
+    "segment_ids: row 1 has document 7 again at position 4, after another one: "
+    "the positions of a document must lie side by side"
+)
+
+
+def attended(segment_ids: jax.Array) -> jax.Array:
+    return jnp.sum(attention(X_BNTH, X_BNTH, X_BNTH, segment_ids=segment_ids))
+
+
+def slope(segment_ids: jax.Array) -> jax.Array:
+    def loss(x_BNTH: jax.Array) -> jax.Array:
+        return jnp.sum(attention(x_BNTH, x_BNTH, x_BNTH, segment_ids=segment_ids))
+
+    return jax.grad(jax.checkpoint(loss))(X_BNTH)
+
+
+def layers(segment_ids: jax.Array) -> jax.Array:
+    def layer(x_BNTH: jax.Array, _: None) -> tuple[jax.Array, None]:
+        return attention(x_BNTH, x_BNTH, x_BNTH, segment_ids=segment_ids), None
+
+    return jax.lax.scan(layer, X_BNTH, length=2)[0]
+
+
+def per_device(segment_ids: jax.Array) -> jax.Array:
+    mesh = jax.make_mesh((1,), ("data",), (jax.sharding.AxisType.Auto,))
+    place = jax.sharding.PartitionSpec("data")
+    return jax.shard_map(
+        lambda segment_ids: attention(X_BNTH, X_BNTH, X_BNTH, segment_ids=segment_ids),
+        mesh=mesh,
+        in_specs=place,
+        out_specs=place,
+        check_vma=False,
+    )(segment_ids)
+
+
+@pytest.mark.parametrize("function", [attended, slope, layers, per_device])
+def test_a_document_in_two_pieces(function: Callable, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checks, "DEBUG", True)
+    compiled = jax.jit(function)
+    jax.block_until_ready(compiled(WHOLE))
+    with pytest.raises(jax.errors.JaxRuntimeError, match=MESSAGE):
+        jax.block_until_ready(compiled(TORN))
+
+
+def test_it_is_a_plain_error_outside_of_programs():
+    with pytest.raises(ValueError, match=MESSAGE):
+        attended(TORN)
+
+
+def test_nothing_is_looked_at_otherwise(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checks, "DEBUG", False)
+    assert "callback" not in str(jax.make_jaxpr(lambda: attended(TORN))())
+
+
+def test_all_tests_look():
+    assert checks.DEBUG
+
+
+@given(st.lists(st.lists(st.integers(-1, 3), min_size=7, max_size=7), min_size=1, max_size=3))
+def test_any_rows(rows: list[list[int]]):
+    begins = [[b for a, b in zip([None, *row], row, strict=False) if a != b] for row in rows]
+    if all(len(one) == len(set(one)) for one in begins):
+        checks.documents_in_one_piece(jnp.asarray(rows))
+    else:
+        with pytest.raises(ValueError, match="again at position"):
+            checks.documents_in_one_piece(jnp.asarray(rows))
