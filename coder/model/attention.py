@@ -3,7 +3,6 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -13,6 +12,7 @@ from coder.model.layers import project_by, weight
 from coder.model.rope import Rotation, rotate_halves
 from coder.sharding import per_device, spec
 from kernels.attention import attention
+from kernels.decode import decode
 
 
 class Kept(NamedTuple):
@@ -25,7 +25,7 @@ class Kept(NamedTuple):
 
 
 class SelfAttention(nnx.Module):
-    """Projections and rotary positions around `kernels.attention`."""
+    """Projections and rotary positions around `kernels.attention` and `kernels.decode`."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         """Draws the four matrices, heads side by side."""
@@ -53,24 +53,18 @@ class SelfAttention(nnx.Module):
         )
         return side_by_side(compute(query_BNTH, *kept, segment_ids_BT))
 
-    def attend_cached(self, query_BN1H: Array, kept: Kept, visible_BS: Array) -> Array:
-        """Attention of one new position over S kept ones, [B, 1, Q].
+    def attend_cached(self, query_BN1H: Array, kept: Kept, filled_B: Array, places: int) -> Array:
+        """Attention of one new position over kept ones, [B, 1, Q].
 
         Args:
             query_BN1H: the new position's queries.
-            kept: of all places of a cache; anything finite where a place is not visible.
-            visible_BS: whether a place holds a position of the row's text.
+            kept: of all places of a cache; anything finite where there is no position yet.
+            filled_B: places of each row that hold a position of its text, at least 1.
+            places: the first places, which are all that is looked at.
         """
-        batch, num_heads, _, head_dim = query_BN1H.shape
-        num_kv_heads = kept.key_BKTH.shape[1]
-        query_BKGH = query_BN1H.reshape(batch, num_kv_heads, num_heads // num_kv_heads, head_dim)
-        scores_BKGS = jnp.einsum(
-            "BKGH,BKSH->BKGS", query_BKGH, kept.key_BKTH, preferred_element_type=jnp.float32
-        )
-        scores_BKGS = jnp.where(visible_BS[:, None, None], scores_BKGS * head_dim**-0.5, -jnp.inf)
-        weights_BKGS = jax.nn.softmax(scores_BKGS, axis=-1).astype(kept.value_BKTH.dtype)
-        attended_BKGH = jnp.einsum("BKGS,BKSH->BKGH", weights_BKGS, kept.value_BKTH)
-        return attended_BKGH.reshape(batch, 1, num_heads * head_dim)
+        query_BNH = query_BN1H[:, :, 0]
+        attended_BNH = decode(query_BNH, *kept, filled_B, places=places)
+        return side_by_side(attended_BNH[:, :, None])
 
     def merge(self, attended_BTQ: Array) -> Array:
         """The output projection of all heads, [B, T, D]."""

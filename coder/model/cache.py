@@ -95,7 +95,6 @@ def step(
     live_B = jnp.ones(len(tokens_B), bool) if live_B is None else live_B
     rotation = decoder.rotation(cache.length_B[:, None])
     places = capacity(cache) if places is None else places
-    visible_BS = jnp.arange(places) <= cache.length_B[:, None]
     x_B1D, kept_by_layer = decoder.embed(tokens_B[:, None]), []
     layers = apart(decoder) if layers is None else layers
     for layer, kept in zip(layers, cache.kept, strict=True):
@@ -106,8 +105,7 @@ def step(
             jax.tree.map(lambda old, x_B1: _written(old, x_B1, cache.length_B), kept, new)
         )
         kept_by_layer.append(kept)
-        seen = jax.tree.map(lambda x_BS: x_BS[..., :places, :], kept)
-        attended_B1Q = layer.attention.attend_cached(query, seen, visible_BS)
+        attended_B1Q = layer.attention.attend_cached(query, kept, cache.length_B + 1, places)
         x_B1D, _ = layer.finish(x_B1D, attended_B1Q, live_B[:, None].astype(jnp.int32))
     logits_B1V = decoder.logits(decoder.norm(x_B1D))
     return logits_B1V[:, 0], Cache(tuple(kept_by_layer), cache.length_B + live_B)

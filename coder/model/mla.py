@@ -9,7 +9,6 @@ array by heads: of one), O all value heads.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -20,6 +19,7 @@ from coder.model.layers import RmsNorm, adapted_weight, project_by, weight
 from coder.model.rope import Rotation, rotate_pairs, score_factor
 from coder.sharding import per_device
 from kernels.attention import attention
+from kernels.decode import decode
 
 _LATENT_EPSILON = 1e-6
 """Of the norms of both latents, whatever rms_norm_eps is: the released model code fixes it."""
@@ -83,15 +83,16 @@ class LatentAttention(nnx.Module):
         compute = per_device(self._expanded, (heads, heads, heads, shared, shared[:-1]), heads)
         return side_by_side(compute(*queries, made_BNTY, kept.rope_key_BTP, segment_ids_BT))
 
-    def attend_cached(self, queries: Queries, kept: Kept, visible_BS: Array) -> Array:
-        """Attention of one new position over S kept ones, [B, 1, O], in the absorbed form.
+    def attend_cached(self, queries: Queries, kept: Kept, filled_B: Array, places: int) -> Array:
+        """Attention of one new position over kept ones, [B, 1, O], in the absorbed form.
 
         Args:
             queries: the new position's, T = 1.
-            kept: of all places of a cache; anything finite where a place is not visible.
-            visible_BS: whether a place holds a position of the row's text.
+            kept: of all places of a cache; anything finite where there is no position yet.
+            filled_B: places of each row that hold a position of its text, at least 1.
+            places: the first places, which are all that is looked at.
         """
-        return self.absorbed().attend_cached(queries, kept, visible_BS)
+        return self.absorbed().attend_cached(queries, kept, filled_B, places)
 
     def absorbed(self) -> "AbsorbedAttention":
         """The same attention for many steps of decoding, its matrix laid out once for all."""
@@ -154,16 +155,20 @@ class AbsorbedAttention(nnx.Module):
         """See `LatentAttention`."""
         return self.attention.attend(queries, kept, segment_ids_BT)
 
-    def attend_cached(self, queries: Queries, kept: Kept, visible_BS: Array) -> Array:
+    def attend_cached(self, queries: Queries, kept: Kept, filled_B: Array, places: int) -> Array:
         """See `LatentAttention`."""
         content_BNH, rope_BNP = (part_BN1[:, :, 0] for part_BN1 in queries)
         dtype = content_BNH.dtype
-        query_BNC = _by_each_head(content_BNH, self.key_NHC[...].astype(dtype))
-        scores_BNS = _product("BNC,BSC->BNS", query_BNC, kept.latent_BTC)
-        scores_BNS += _product("BNP,BSP->BNS", rope_BNP, kept.rope_key_BTP)
-        scores_BNS = jnp.where(visible_BS[:, None], self.attention.scale * scores_BNS, -jnp.inf)
-        weights_BNS = jax.nn.softmax(scores_BNS, axis=-1).astype(dtype)
-        latent_BNC = jnp.einsum("BNS,BSC->BNC", weights_BNS, kept.latent_BTC)
+        latent_BNC = decode(
+            _by_each_head(content_BNH, self.key_NHC[...].astype(dtype)),
+            kept.latent_BTC[:, None],
+            None,
+            filled_B,
+            q_rope_BNP=rope_BNP,
+            k_rope_BSP=kept.rope_key_BTP,
+            scale=self.attention.scale,
+            places=places,
+        )
         attended_BNW = _by_each_head(latent_BNC, self.value_NCW[...].astype(dtype))
         return side_by_side(attended_BNW[:, :, None])
 
@@ -207,7 +212,3 @@ def _by_each_head(x_BNI: Array, weight_NIO: Array) -> Array:
     if len(x_BNI) == 1:
         return jnp.einsum("BNI,NIO->BNO", x_BNI, weight_NIO)
     return jnp.einsum("BNI,NIO->NBO", x_BNI, weight_NIO).swapaxes(0, 1)
-
-
-def _product(formula: str, left: Array, right: Array) -> Array:
-    return jnp.einsum(formula, left, right, preferred_element_type=jnp.float32)

@@ -199,7 +199,7 @@ def last_position(attention: LatentAttention, x: jax.Array, turn: Any) -> tuple[
     everywhere = jnp.ones(x.shape[:2], jnp.int32)
     expanded = attention.attend(query, kept, everywhere)[:, -1:]
     last = jax.tree.map(lambda part: part[:, :, -1:], query)
-    return expanded, attention.attend_cached(last, kept, everywhere > 0)
+    return expanded, attention.attend_cached(last, kept, everywhere.sum(1), x.shape[1])
 
 
 @pytest.mark.parametrize("batch", [1, 3])
