@@ -4,6 +4,7 @@
 from jax import Array
 
 from kernels import tiles
+from kernels._attention import mosaic_backward_kv, mosaic_backward_q
 from kernels._attention.fused import Towards
 from kernels._attention.operands import Operands, Spans
 
@@ -19,12 +20,12 @@ class _Mosaic:
     def backward_q(
         self, operands: Operands, spans: Spans, towards: Towards, scale: float, tile: tiles.Tile
     ) -> tuple[Array, Array | None]:
-        raise NotImplementedError
+        return mosaic_backward_q.backward_q(operands, spans, towards, scale, tile)
 
     def backward_kv(
         self, operands: Operands, spans: Spans, towards: Towards, scale: float, tile: tiles.Tile
     ) -> tuple[Array, Array, Array | None]:
-        raise NotImplementedError
+        return mosaic_backward_kv.backward_kv(operands, spans, towards, scale, tile)
 
 
 BACKEND = _Mosaic()
