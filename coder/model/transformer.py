@@ -20,6 +20,7 @@ from coder.model.mla import AbsorbedAttention, LatentAttention
 from coder.model.moe import Experts
 from coder.model.rope import Rotation
 from coder.sharding import spec
+from kernels.target import architecture
 
 _CPU_UNROLL = 8
 """Layers that are compiled as straight code on a CPU; more would compile for long."""
@@ -140,7 +141,7 @@ class Decoder(nnx.Module):
         x_BTD, balance = self.embed(tokens_BT), None
         for stack, count in self.stacks():
             # A loop costs little on an accelerator; on a CPU it copies what the gradient needs.
-            unroll = min(count, _CPU_UNROLL) if jax.default_backend() == "cpu" else 1
+            unroll = min(count, _CPU_UNROLL) if architecture() == "cpu" else 1
             x_BTD, balance = jax.lax.scan(body, x_BTD, stack, unroll=unroll)
         return self.norm(x_BTD), balance
 
