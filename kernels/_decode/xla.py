@@ -13,7 +13,6 @@ def decode(operands: Operands, length_B: Array, scale: float, places: int) -> Ar
     q_BNH, k_BKSH, v_BKSW = operands.q_BNH, operands.k_BKSH, operands.values_BKSW
     batch, num_heads, width = q_BNH.shape
     q_BKGH = q_BNH.reshape(batch, k_BKSH.shape[1], operands.group, width)
-    # On a CPU, products of a part of the cache read it where it lies.
     k_BKSH, v_BKSW = k_BKSH[:, :, :places], v_BKSW[:, :, :places]
     scores_BKGS = _product("BKGH,BKSH->BKGS", q_BKGH, k_BKSH)
     if operands.q_rope_BNP is not None and operands.k_rope_BSP is not None:
