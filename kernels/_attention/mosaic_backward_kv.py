@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gradients of keys and values in Mosaic GPU.
 
-A program owns a block of keys of one key head, 64 for each warpgroup that computes, and goes
+A program owns a block of keys of one key head, some for each warpgroup that computes, and goes
 through the queries that see any of them, head by head of those that read its key head. Scores are
 computed transposed, keys as rows: weights and gradients of scores are then the left operands of the
 products that add to the results, and never leave the registers.
 
+The sums of keys and values fill the registers of a warpgroup at widths of 128. Where they are wider
+together, the gradients of values are the matter of a kernel of their own, which computes the
+weights once more: a fifth more work, where spilled registers would cost several times as much.
+
 Letters as in `kernels.attention`; S: the keys of a warpgroup, T: the queries of a block.
 """
 
+import dataclasses
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.experimental.pallas.mosaic_gpu as plgpu
@@ -19,220 +24,301 @@ from jax import Array, lax
 from jax.experimental import pallas as pl
 
 from kernels import tiles
-from kernels._attention import operands as blocks
 from kernels._attention import warpgroup
 from kernels._attention.fused import Towards
-from kernels._attention.operands import Operands, Spans
-from kernels._attention.warpgroup import LOG2_E, ROWS, Ref
+from kernels._attention.operands import Operands, Spans, Visits, visits
+from kernels._attention.warpgroup import LOG2_E, Ref
+
+_MOST_COLUMNS = 256
+"""Of the sums that fit into the registers of a warpgroup beside what else it computes."""
 
 
 def backward_kv(
     operands: Operands, spans: Spans, towards: Towards, scale: float, tile: tiles.Tile
 ) -> tuple[Array, Array, Array | None]:
     """See `kernels._attention.fused.Backend`."""
-    batch, num_key_heads, length, _ = operands.k_BKTH.shape
-    rope = operands.widths[1]
-    shapes = [operands.k_BKTH, operands.v_BKTW]
-    out_type = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in shapes]
-    if rope:
-        shape = batch, num_key_heads, length, rope
-        out_type.append(jax.ShapeDtypeStruct(shape, jnp.float32))
     towards = towards._replace(logsumexp_BNT=towards.logsumexp_BNT * LOG2_E)
-    outputs = warpgroup.launch(
-        partial(_program, scale, operands.group, tile),
+    run = partial(_run, operands, spans, towards, scale)
+    if sum(operands.widths) <= _MOST_COLUMNS:
+        d_v, d_k, *d_rope = run(tile, _Wanted(keys=True, values=True))
+    else:
+        (d_v,) = run(tile, _Wanted(keys=False, values=True))
+        narrow = warpgroup.ROWS * tile.num_warps // 4
+        lower = dataclasses.replace(tile, rows=min(tile.rows, narrow))
+        d_k, *d_rope = run(lower, _Wanted(keys=True, values=False))
+    return d_k, d_v, d_rope[0] if d_rope else None
+
+
+class _Wanted(NamedTuple):
+    """Whose gradients a kernel computes."""
+
+    keys: bool
+    values: bool
+
+
+class _Scratch(NamedTuple):
+    """Shared memory: what a program owns, one for each warpgroup; and what it goes through."""
+
+    keys: list[Ref]
+    """With, where there is one, the rotated key."""
+    values: Ref
+    own_ready: Ref
+    queries: list[Ref]
+    logsumexps: Ref
+    d_outs: Ref
+    means: Ref
+    ready: Ref
+    free: Ref
+    through: list[Ref]
+
+
+def _run(
+    operands: Operands,
+    spans: Spans,
+    towards: Towards,
+    scale: float,
+    tile: tiles.Tile,
+    wanted: _Wanted,
+) -> list[Array]:
+    """Gradients of values, of keys, and of rotated keys: those that are wanted."""
+    batch, num_key_heads, length, _ = operands.k_BKTH.shape
+    results: list[Any] = [operands.v_BKTW] if wanted.values else []
+    if wanted.keys:
+        results.append(operands.k_BKTH)
+        if rope := operands.widths[1]:
+            shape = batch, num_key_heads, length, rope
+            results.append(jax.ShapeDtypeStruct(shape, jnp.float32))
+
+    def kernel(inputs: Any, outputs: list[Ref], scratch: _Scratch) -> None:
+        _Program(scale, operands.group, tile, wanted, inputs, outputs, scratch).run()
+
+    return warpgroup.launch(
+        kernel,
         (operands, spans, towards),
-        out_type,
+        [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in results],
         {"batch": batch, "key_head": num_key_heads, "block": length // tile.rows},
         tile.num_warps // 4,
-        _scratch(operands, tile),
+        {"scratch": _scratch(operands, tile, wanted)},
     )
-    d_k, d_v, *d_rope = outputs
-    return d_k, d_v, d_rope[0] if rope else None
 
 
-def _scratch(operands: Operands, tile: tiles.Tile) -> dict[str, Ref]:
-    """Shared memory: what a program owns, and what it goes through in turn."""
+def _scratch(operands: Operands, tile: tiles.Tile, wanted: _Wanted) -> _Scratch:
     dtype = operands.q_BNTH.dtype
-    head_dim, rope, width = operands.widths
-    parts = [head_dim, rope] if rope else [head_dim]
     num_computing, stages, columns = tile.num_warps // 4, tile.num_stages, tile.columns
-    return {
-        "keys": [warpgroup.matrix((num_computing, ROWS, part), dtype) for part in parts],
-        "values": warpgroup.matrix((num_computing, ROWS, width), dtype),
-        "own_ready": plgpu.Barrier(num_arrivals=len(parts) + 1, num_barriers=num_computing),
-        "queries": [warpgroup.matrix((stages, columns, part), dtype) for part in parts],
-        "logsumexps": plgpu.SMEM((stages, columns), jnp.float32),
-        "d_outs": warpgroup.matrix((stages, columns, width), dtype),
-        "means": plgpu.SMEM((stages, columns), jnp.float32),
-        "ready": plgpu.Barrier(num_arrivals=len(parts) + 3, num_barriers=stages),
-        "free": plgpu.Barrier(num_arrivals=num_computing, num_barriers=stages),
-        "through": warpgroup.through(num_computing, columns, dtype),
-    }
+    own = num_computing, tile.rows // num_computing
+    parts = [query.shape[-1] for query, _ in operands.pairs()]
+    width = operands.widths[2]
+    return _Scratch(
+        keys=[warpgroup.matrix((*own, part), dtype) for part in parts],
+        values=warpgroup.matrix((*own, width), dtype) if wanted.keys else None,
+        own_ready=plgpu.Barrier(num_arrivals=len(parts) + wanted.keys, num_barriers=num_computing),
+        queries=[warpgroup.matrix((stages, columns, part), dtype) for part in parts],
+        logsumexps=plgpu.SMEM((stages, columns), jnp.float32),
+        d_outs=warpgroup.matrix((stages, columns, width), dtype),
+        means=plgpu.SMEM((stages, columns), jnp.float32) if wanted.keys else None,
+        ready=plgpu.Barrier(num_arrivals=len(parts) + 2 + wanted.keys, num_barriers=stages),
+        free=plgpu.Barrier(num_arrivals=num_computing, num_barriers=stages),
+        through=warpgroup.through((*own, columns), dtype),
+    )
 
 
-class _Place(NamedTuple):
-    """What a program owns, and what it goes through."""
+class _Sums(NamedTuple):
+    """Registers that the products of all steps add to; none of what is not wanted."""
 
-    batch: Array
-    key_head: Array
-    start: Array
-    visits: blocks.Visits
+    values: list[Ref]
+    keys: list[Ref]
 
 
-def _program(scale, group, tile, inputs, outputs, **scratch):
-    operands, spans, _ = inputs
-    batch, key_head = lax.axis_index("batch"), lax.axis_index("key_head")
-    start = lax.axis_index("block") * tile.rows
-    end = start + tile.rows - 1
-    last = spans.last_BT
-    visits = blocks.visits((start, last[batch, end]), (end, last[batch, start]), tile.columns)
-    place = _Place(batch, key_head, start, visits)
-    num_computing = tile.num_warps // 4
-    thread = lax.axis_index(warpgroup.AXIS)
+@dataclasses.dataclass(frozen=True)
+class _Program:
+    """What all warpgroups of a program know."""
 
-    @pl.when(thread == num_computing)
-    def _():
-        warpgroup.leave_registers()
-        _copy(place, group, tile, inputs, **scratch)
+    scale: float
+    group: int
+    tile: tiles.Tile
+    wanted: _Wanted
+    inputs: tuple[Operands, Spans, Towards]
+    outputs: list[Ref]
+    scratch: _Scratch
 
-    @pl.when(thread < num_computing)
-    def _():
-        warpgroup.take_registers(num_computing)
-        _compute(place, scale, group, tile, inputs, outputs, **scratch)
+    def run(self) -> None:
+        num_computing = self.tile.num_warps // 4
+        thread = lax.axis_index(warpgroup.AXIS)
 
+        @pl.when(thread == num_computing)
+        def _() -> None:
+            warpgroup.leave_registers()
+            self.copy()
 
-def _copy(
-    place,
-    group,
-    tile,
-    inputs,
-    *,
-    keys,
-    values,
-    own_ready,
-    queries,
-    logsumexps,
-    d_outs,
-    means,
-    ready,
-    free,
-    through,
-):
-    operands, _, towards = inputs
-    batch, key_head, start, visits = place
-    count = visits.end - visits.begin
-    for i in range(tile.num_warps // 4):
-        at = pl.ds(start + i * ROWS, ROWS)
-        plgpu.copy_gmem_to_smem(
-            operands.k_BKTH.at[batch, key_head, at], keys[0].at[i], own_ready.at[i]
+        @pl.when(thread < num_computing)
+        def _() -> None:
+            warpgroup.take_registers(num_computing)
+            self.compute()
+
+    @property
+    def rows(self) -> int:
+        """Keys of a warpgroup."""
+        return self.tile.rows // (self.tile.num_warps // 4)
+
+    @property
+    def head(self) -> tuple[Array, Array]:
+        return lax.axis_index("batch"), lax.axis_index("key_head")
+
+    @property
+    def start(self) -> Array:
+        """The first keys are seen by the most queries: what takes longest comes first."""
+        return lax.axis_index("block") * self.tile.rows
+
+    def own(self, thread: Array | int) -> Any:
+        """The keys of a warpgroup."""
+        return pl.ds(self.start + thread * self.rows, self.rows)
+
+    def visits(self) -> Visits:
+        batch, _ = self.head
+        last_BT = self.inputs[1].last_BT
+        start, end = self.start, self.start + self.tile.rows - 1
+        return visits((start, last_BT[batch, end]), (end, last_BT[batch, start]), self.tile.columns)
+
+    def copy(self) -> None:
+        """What the copying warpgroup does."""
+        operands, _, towards = self.inputs
+        scratch, columns = self.scratch, self.tile.columns
+        batch, key_head = self.head
+        for i in range(self.tile.num_warps // 4):
+            own = [(operands.k_BKTH.at[batch, key_head, self.own(i)], scratch.keys[0])]
+            if operands.k_rope_BTP is not None:
+                own.append((operands.k_rope_BTP.at[batch, self.own(i)], scratch.keys[1]))
+            if self.wanted.keys:
+                own.append((operands.v_BKTW.at[batch, key_head, self.own(i)], scratch.values))
+            for array, smem in own:
+                plgpu.copy_gmem_to_smem(array, smem.at[i], scratch.own_ready.at[i])
+        begin, _, _, end = self.visits()
+        passing = [query for query, _ in operands.pairs()]
+        passing = list(zip(passing, scratch.queries, strict=True))
+        passing.append((towards.logsumexp_BNT, scratch.logsumexps))
+        passing.append((towards.d_out_BNTW, scratch.d_outs))
+        if self.wanted.keys:
+            passing.append((towards.mean_BNT, scratch.means))
+
+        def fill(step: Array, slot: Array) -> None:
+            head = key_head * self.group + lax.div(step, end - begin)
+            at = pl.ds((begin + lax.rem(step, end - begin)) * columns, columns)
+            for array, smem in passing:
+                source = array.at[batch, head, at]
+                plgpu.copy_gmem_to_smem(source, smem.at[slot], scratch.ready.at[slot])
+
+        num_steps = self.group * (end - begin)
+        warpgroup.stream(num_steps, self.tile.num_stages, [(scratch.free, fill)])
+
+    def compute(self) -> None:
+        """What the other warpgroups do."""
+        scratch = self.scratch
+        thread = lax.axis_index(warpgroup.AXIS)
+        values = [scratch.d_outs.shape[-1]] if self.wanted.values else []
+        keys = [key.shape[-1] for key in scratch.keys] if self.wanted.keys else []
+        plgpu.barrier_wait(scratch.own_ready.at[thread])
+        pl.run_scoped(
+            lambda *sums: self.sum(_Sums(list(sums[: len(values)]), list(sums[len(values) :]))),
+            *(warpgroup.accumulator((self.rows, columns)) for columns in values + keys),
         )
-        if operands.k_rope_BTP is not None:
-            plgpu.copy_gmem_to_smem(
-                operands.k_rope_BTP.at[batch, at], keys[1].at[i], own_ready.at[i]
-            )
-        plgpu.copy_gmem_to_smem(
-            operands.v_BKTW.at[batch, key_head, at], values.at[i], own_ready.at[i]
-        )
 
-    def copy(step, slot):
-        head = key_head * group + lax.div(step, count)
-        at = pl.ds((visits.begin + lax.rem(step, count)) * tile.columns, tile.columns)
-        arrays = [query for query, _ in operands.pairs()]
-        arrays += [towards.logsumexp_BNT, towards.d_out_BNTW, towards.mean_BNT]
-        for array, smem in zip(arrays, [*queries, logsumexps, d_outs, means], strict=True):
-            plgpu.copy_gmem_to_smem(array.at[batch, head, at], smem.at[slot], ready.at[slot])
+    def sum(self, sums: _Sums) -> None:
+        """Goes through the queries, then writes what has been summed."""
+        begin, whole, broken, end = self.visits()
 
-    warpgroup.stream(group * count, tile.num_stages, [(free, copy)])
-
-
-def _compute(
-    place,
-    scale,
-    group,
-    tile,
-    inputs,
-    outputs,
-    *,
-    keys,
-    values,
-    own_ready,
-    queries,
-    logsumexps,
-    d_outs,
-    means,
-    ready,
-    free,
-    through,
-):
-    operands, spans, _ = inputs
-    batch, key_head, start, visits = place
-    columns, stages = tile.columns, tile.num_stages
-    count = visits.end - visits.begin
-    thread = lax.axis_index(warpgroup.AXIS)
-    own = start + thread * ROWS
-    at = pl.ds(own, ROWS)
-    sums_ST = warpgroup.accumulator(columns)
-    dtype = values.dtype
-    parts = len(keys)
-
-    def step(masked, d_keys, d_values, passed, i, _):
-        index = passed + i
-        slot = lax.rem(index, stages)
-        plgpu.barrier_wait(ready.at[slot])
-
-        def scores(scores_ref):
-            for key, query in zip(keys, queries, strict=True):
-                plgpu.wgmma(scores_ref, key.at[thread], query.at[slot].transpose((1, 0)))
-            plgpu.wgmma_wait(parts)
-
-            @pl.when(index > 0)
-            def _():
-                plgpu.barrier_arrive(free.at[lax.rem(index + stages - 1, stages)])
-
-            return pl.run_scoped(partial(gradients, scores_ref), sums_ST)
-
-        def gradients(scores_ref, d_weights_ref):
-            plgpu.wgmma(d_weights_ref, values.at[thread], d_outs.at[slot].transpose((1, 0)))
-            scores_ST = plgpu.wgmma_accumulator_load(scores_ref, wait_n=1)
-            logsumexp_ST = warpgroup.by_column(logsumexps.at[slot])
-            weights_ST = jnp.exp2(scores_ST * (scale * LOG2_E) - logsumexp_ST)
-            if masked:
-                begin = (visits.begin + i) * columns
-                first_ST = warpgroup.row_numbers(columns) + (own - begin)
-                last_ST = warpgroup.by_row(spans.last_BT.at[batch, at], columns) - begin
-                weights_ST = jnp.where(warpgroup.within(first_ST, last_ST), weights_ST, 0.0)
-            warpgroup.multiply(d_values, weights_ST.astype(dtype), d_outs.at[slot], through)
-            d_weights_ST = plgpu.wgmma_accumulator_load(d_weights_ref, wait_n=1)
-            mean_ST = warpgroup.by_column(means.at[slot])
-            return (weights_ST * (d_weights_ST - mean_ST)).astype(dtype)
-
-        d_scores_ST = pl.run_scoped(scores, sums_ST)
-        for d_key, query in zip(d_keys, queries, strict=True):
-            warpgroup.multiply(d_key, d_scores_ST, query.at[slot], through)
-
-    def sums(d_values, *d_keys):
-        @pl.loop(0, group)
-        def _(head):
-            for masked, begin, end in (
-                (True, 0, visits.whole - visits.begin),
-                (False, visits.whole - visits.begin, visits.broken - visits.begin),
-                (True, visits.broken - visits.begin, count),
+        @pl.loop(0, self.group)
+        def _(head: Array) -> None:
+            passed = head * (end - begin)
+            for masked, first, last in (
+                (True, begin, whole),
+                (False, whole, broken),
+                (True, broken, end),
             ):
-                body = partial(step, masked, d_keys, d_values, head * count)
-                lax.fori_loop(begin, end, body, None)
+                step = partial(self.step, sums, masked, passed)
+                lax.fori_loop(first - begin, last - begin, step, None)
 
         plgpu.wgmma_wait(0)
-        plgpu.barrier_arrive(free.at[lax.rem(group * count - 1, stages)])
-        values[thread] = plgpu.wgmma_accumulator_load(d_values).astype(dtype)
-        keys[0][thread] = (plgpu.wgmma_accumulator_load(d_keys[0]) * scale).astype(dtype)
-        if parts == 2:
-            d_rope_SP = plgpu.wgmma_accumulator_load(d_keys[1]) * scale
-            outputs[2][batch, key_head, at] = d_rope_SP
+        last = self.group * (end - begin) - 1
+        plgpu.barrier_arrive(self.scratch.free.at[lax.rem(last, self.tile.num_stages)])
+        self.write(sums)
 
-    plgpu.barrier_wait(own_ready.at[thread])
-    widths = values.shape[-1], *(key.shape[-1] for key in keys)
-    pl.run_scoped(sums, *(warpgroup.accumulator(width) for width in widths))
-    plgpu.commit_smem()
-    plgpu.copy_smem_to_gmem(keys[0].at[thread], outputs[0].at[batch, key_head, at])
-    plgpu.copy_smem_to_gmem(values.at[thread], outputs[1].at[batch, key_head, at])
-    plgpu.wait_smem_to_gmem(0)
+    def write(self, sums: _Sums) -> None:
+        """By way of shared memory of which a warpgroup has its own part, where types allow it."""
+        scratch = self.scratch
+        thread = lax.axis_index(warpgroup.AXIS)
+        results = []
+        if self.wanted.values:
+            d_values = plgpu.wgmma_accumulator_load(*sums.values)
+            results.append((d_values, scratch.values if self.wanted.keys else scratch.keys[0]))
+        if self.wanted.keys:
+            d_keys = [plgpu.wgmma_accumulator_load(x) * self.scale for x in sums.keys]
+            results.append((d_keys[0], scratch.keys[0]))
+        for (result, smem), output in zip(results, self.outputs, strict=False):
+            smem[thread] = result.astype(smem.dtype)
+            plgpu.commit_smem()
+            plgpu.copy_smem_to_gmem(smem.at[thread], output.at[*self.head, self.own(thread)])
+        if len(sums.keys) > 1:
+            self.outputs[-1][*self.head, self.own(thread)] = d_keys[1]
+        plgpu.wait_smem_to_gmem(0)
+
+    def step(self, sums: _Sums, masked: bool, passed: Array, i: Array, _: None) -> None:
+        """Adds what a block of queries contributes.
+
+        Products stay in flight until their results are needed, those of the sums until the next
+        step's are.
+        """
+        scratch, stages = self.scratch, self.tile.num_stages
+        thread = lax.axis_index(warpgroup.AXIS)
+        index = passed + i
+        slot = lax.rem(index, stages)
+        shape = self.rows, self.tile.columns
+        dtype = scratch.d_outs.dtype
+
+        def scores(scores_ref: Ref) -> None:
+            for key, query in zip(scratch.keys, scratch.queries, strict=True):
+                plgpu.wgmma(scores_ref, key.at[thread], query.at[slot].transpose((1, 0)))
+            plgpu.wgmma_wait(len(scratch.keys))
+
+            @pl.when(index > 0)
+            def _() -> None:
+                plgpu.barrier_arrive(scratch.free.at[lax.rem(index + stages - 1, stages)])
+
+            if self.wanted.keys:
+                gradients = partial(with_keys, scores_ref)
+                pl.run_scoped(gradients, warpgroup.accumulator(shape))
+            else:
+                add(sums.values, weights(scores_ref, 0), [scratch.d_outs])
+
+        def with_keys(scores_ref: Ref, d_weights_ref: Ref) -> None:
+            d_out = scratch.d_outs.at[slot].transpose((1, 0))
+            plgpu.wgmma(d_weights_ref, scratch.values.at[thread], d_out)
+            weights_ST = weights(scores_ref, 1)
+            if self.wanted.values:
+                add(sums.values, weights_ST, [scratch.d_outs])
+            d_weights_ST = plgpu.wgmma_accumulator_load(d_weights_ref, wait_n=len(sums.values))
+            mean_ST = warpgroup.by_column(scratch.means.at[slot], shape)
+            add(sums.keys, weights_ST * (d_weights_ST - mean_ST), scratch.queries)
+
+        def weights(scores_ref: Ref, in_flight: int) -> Array:
+            scores_ST = plgpu.wgmma_accumulator_load(scores_ref, wait_n=in_flight)
+            logsumexp_ST = warpgroup.by_column(scratch.logsumexps.at[slot], shape)
+            weights_ST = jnp.exp2(scores_ST * (self.scale * LOG2_E) - logsumexp_ST)
+            return jnp.where(self.visible(i), weights_ST, 0.0) if masked else weights_ST
+
+        def add(sum_refs: list[Ref], left: Array, rights: list[Ref]) -> None:
+            for sum_ref, right in zip(sum_refs, rights, strict=True):
+                warpgroup.multiply(sum_ref, left.astype(dtype), right.at[slot], scratch.through)
+
+        plgpu.barrier_wait(scratch.ready.at[slot])
+        pl.run_scoped(scores, warpgroup.accumulator(shape))
+
+    def visible(self, i: Array) -> Array:
+        """Which keys of a warpgroup each query of the i-th block sees."""
+        thread = lax.axis_index(warpgroup.AXIS)
+        shape = self.rows, self.tile.columns
+        begin = (self.visits().begin + i) * self.tile.columns
+        batch, _ = self.head
+        last_BT = self.inputs[1].last_BT
+        first_ST = warpgroup.row_numbers(shape) + (self.start + thread * self.rows - begin)
+        last_ST = warpgroup.by_row(last_BT.at[batch, self.own(thread)], shape) - begin
+        return warpgroup.within(first_ST, last_ST)

@@ -61,7 +61,7 @@ def _scratch(operands: Operands, tile: tiles.Tile) -> dict[str, Any]:
         "values": warpgroup.matrix((stages, columns, width), dtype),
         "values_ready": plgpu.Barrier(num_barriers=stages),
         "values_free": free,
-        "through": warpgroup.through(num_computing, columns, dtype),
+        "through": warpgroup.through((num_computing, ROWS, columns), dtype),
     }
 
 
@@ -167,14 +167,15 @@ def _compute(
     _, spans, towards = inputs
     batch, head, start, visits = place
     columns, stages = tile.columns, tile.num_stages
+    shape = ROWS, columns
     count = visits.end - visits.begin
     thread = lax.axis_index(warpgroup.AXIS)
     own = start + thread * ROWS
     at = pl.ds(own, ROWS)
-    sums_TS = warpgroup.accumulator(columns)
+    sums_TS = warpgroup.accumulator(shape)
     dtype = d_outs.dtype
-    logsumexp_TS = warpgroup.by_row(towards.logsumexp_BNT.at[batch, head, at], columns)
-    mean_TS = warpgroup.by_row(towards.mean_BNT.at[batch, head, at], columns)
+    logsumexp_TS = warpgroup.by_row(towards.logsumexp_BNT.at[batch, head, at], shape)
+    mean_TS = warpgroup.by_row(towards.mean_BNT.at[batch, head, at], shape)
 
     def step(masked, d_queries, i, _):
         slot = lax.rem(i, stages)
@@ -198,8 +199,8 @@ def _compute(
             weights_TS = jnp.exp2(scores_TS * (scale * LOG2_E) - logsumexp_TS)
             if masked:
                 begin = (visits.begin + i) * columns
-                first_TS = warpgroup.by_row(spans.first_BT.at[batch, at], columns) - begin
-                last_TS = warpgroup.row_numbers(columns) + (own - begin)
+                first_TS = warpgroup.by_row(spans.first_BT.at[batch, at], shape) - begin
+                last_TS = warpgroup.row_numbers(shape) + (own - begin)
                 weights_TS = jnp.where(warpgroup.within(first_TS, last_TS), weights_TS, 0.0)
             d_weights_TS = plgpu.wgmma_accumulator_load(d_weights_ref, wait_n=0)
             plgpu.barrier_arrive(values_free.at[slot])
@@ -222,7 +223,7 @@ def _compute(
             query[thread] = (plgpu.wgmma_accumulator_load(d_query) * scale).astype(dtype)
 
     plgpu.barrier_wait(own_ready.at[thread])
-    pl.run_scoped(sums, *(warpgroup.accumulator(query.shape[-1]) for query in queries))
+    pl.run_scoped(sums, *(warpgroup.accumulator((ROWS, query.shape[-1])) for query in queries))
     plgpu.commit_smem()
     for query, output in zip(queries, outputs, strict=True):
         plgpu.copy_smem_to_gmem(query.at[thread], output.at[batch, head, at])

@@ -81,14 +81,14 @@ def matrix(shape: tuple[int, ...], dtype: Any) -> Ref:
     return plgpu.SMEM(shape, dtype, transforms=(tiling((8, lanes)), swizzle(_SWIZZLE)))
 
 
-def accumulator(columns: int) -> Ref:
+def accumulator(shape: tuple[int, int]) -> Ref:
     """What a warpgroup's products add to, in registers; zero at first."""
-    return plgpu.WGMMAAccumulatorRef((ROWS, columns))
+    return plgpu.WGMMAAccumulatorRef(shape)
 
 
-def through(num_computing: int, columns: int, dtype: Any) -> list[Ref]:
+def through(shape: tuple[int, int, int], dtype: Any) -> list[Ref]:
     """What `multiply` needs as scratch: nothing where the kernel is compiled."""
-    return [matrix((num_computing, ROWS, columns), dtype)] if target.is_interpreted() else []
+    return [matrix(shape, dtype)] if target.is_interpreted() else []
 
 
 def multiply(sum_ref: Ref, left: Array, right_ref: Ref, through: list[Ref]) -> None:
@@ -147,23 +147,23 @@ def stream(
                 copy(step, slot)
 
 
-def by_row(ref: Ref, columns: int) -> Array:
+def by_row(ref: Ref, shape: tuple[int, int]) -> Array:
     """A vector in memory as a matrix whose columns it is."""
     layout = plgpu.Layout.WGMMA.reduce(1)
-    vector = plgpu.load(ref, layout=layout, optimized=False)
-    return lax.broadcast_in_dim(vector, (ROWS, columns), (0,))
+    return lax.broadcast_in_dim(plgpu.load(ref, layout=layout, optimized=False), shape, (0,))
 
 
-def by_column(ref: Ref) -> Array:
+def by_column(ref: Ref, shape: tuple[int, int]) -> Array:
     """A vector in memory as a matrix whose rows it is."""
-    vector = plgpu.load(ref, layout=plgpu.Layout.WGMMA.reduce(0))
-    return lax.broadcast_in_dim(vector, (ROWS, vector.size), (1,))
+    layout = plgpu.Layout.WGMMA.reduce(0)
+    return lax.broadcast_in_dim(plgpu.load(ref, layout=layout), shape, (1,))
 
 
-def row_numbers(columns: int) -> Array:
-    """The number of each row, as a matrix."""
-    numbers = plgpu.broadcasted_iota(jnp.int32, (ROWS,), 0, layout=plgpu.Layout.WGMMA.reduce(1))
-    return lax.broadcast_in_dim(numbers, (ROWS, columns), (0,))
+def row_numbers(shape: tuple[int, int]) -> Array:
+    """The number of each element's row."""
+    layout = plgpu.Layout.WGMMA.reduce(1)
+    numbers = plgpu.broadcasted_iota(jnp.int32, shape[:1], 0, layout=layout)
+    return lax.broadcast_in_dim(numbers, shape, (0,))
 
 
 def within(first: Array, last: Array) -> Array:
