@@ -125,12 +125,16 @@ def write(tiles: dict[Key, Tile]) -> None:
 
 
 def _key(implementation: str, operation: str, dtype: Any, widths: tuple[int, ...]) -> Key:
-    return Key(_family(architecture()), implementation, operation, str(dtype), widths)
+    family = _family(architecture(), implementation)
+    return Key(family, implementation, operation, str(dtype), widths)
 
 
-def _family(architecture: str) -> str:
+def _family(architecture: str, implementation: str) -> str:
     """The architecture whose tiles serve: newer ones run the Triton kernels of Ampere.
 
-    So does the interpreter, whose results are then those of an A100's order of sums.
+    So does the interpreter, whose results are then those of an A100's order of sums. Mosaic's
+    kernels are Hopper's, and it interprets those.
     """
+    if implementation == "pallas_mosaic":
+        return "sm90" if architecture == "cpu" else architecture
     return architecture if architecture == "sm90" else "sm80"

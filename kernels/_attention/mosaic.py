@@ -4,7 +4,7 @@
 from jax import Array
 
 from kernels import tiles
-from kernels._attention import mosaic_backward_kv, mosaic_backward_q
+from kernels._attention import mosaic_backward_kv, mosaic_backward_q, mosaic_forward
 from kernels._attention.fused import Towards
 from kernels._attention.operands import Operands, Spans
 
@@ -15,7 +15,7 @@ class _Mosaic:
     def forward(
         self, operands: Operands, spans: Spans, scale: float, tile: tiles.Tile
     ) -> tuple[Array, Array]:
-        raise NotImplementedError
+        return mosaic_forward.forward(operands, spans, scale, tile)
 
     def backward_q(
         self, operands: Operands, spans: Spans, towards: Towards, scale: float, tile: tiles.Tile
