@@ -20,10 +20,11 @@ from coder.data.manifest import ExamplesError, training_shards
 from coder.data.tfrecord import RecordFile
 
 Batch = dict[str, np.ndarray]
+Example = dict[str, np.ndarray]
 
 
 class ShardedSource:
-    """The records of several shards as one sequence: grain's `RandomAccessDataSource`."""
+    """The examples of several shards as one sequence: grain's `RandomAccessDataSource`."""
 
     def __init__(self, paths: Sequence[Path]):
         """Opens and indexes the shards.
@@ -36,22 +37,27 @@ class ShardedSource:
         self._ends = list(itertools.accumulate(len(file) for file in self._files))
 
     def __len__(self) -> int:
-        """Records of all shards."""
+        """Examples of all shards."""
         return self._ends[-1] if self._ends else 0
 
-    def __getitem__(self, index: int) -> bytes:
-        """Record `index`, counted through the shards.
+    def __getitem__(self, index: int) -> Example:
+        """Example `index`, counted through the shards.
 
         Raises:
-            CorruptRecordError: the record fails its check sum; names file, record and offset.
+            CorruptRecordError: the record fails its check sum, or its segments make no sequence;
+                names file, record and offset.
         """
         shard = bisect.bisect_right(self._ends, index)
-        start = self._ends[shard - 1] if shard else 0
-        return self._files[shard].read(index - start)
+        file, number = self._files[shard], index - (self._ends[shard - 1] if shard else 0)
+        record = file.read(number)
+        try:
+            return packing.decode(record)
+        except ValueError as error:
+            raise file.corrupt(number, str(error)) from None
 
     def __repr__(self) -> str:
         """The shards, as grain's error messages show them."""
-        return f"ShardedSource({len(self._files)} shards, {len(self)} records)"
+        return f"ShardedSource({len(self._files)} shards, {len(self)} examples)"
 
 
 class Loader(Iterator[Batch]):
@@ -101,7 +107,6 @@ class Loader(Iterator[Batch]):
             .seed(seed)
             .shuffle()
             .repeat()[process_index::process_count]
-            .map(packing.decode)
             .batch(batch_size // process_count)
         )
 
@@ -109,7 +114,7 @@ class Loader(Iterator[Batch]):
         """The next batch; this process's part of it.
 
         Raises:
-            CorruptRecordError: a record fails its check sum.
+            CorruptRecordError: a record fails its check sum, or its segments make no sequence.
         """
         batch: Any = self._batches[self._next]
         self._next += 1

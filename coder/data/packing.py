@@ -121,12 +121,21 @@ def decode(record: bytes) -> dict[str, np.ndarray]:
     Returns:
         int32 [T] `tokens`, `targets`, `positions` (from 0 in each segment), `segment_ids` (from 1;
         0 is padding), and float32 [T] `loss_mask`: 1 where the target is the segment's next token,
-        0 at its last token and in padding.
+        0 at its last token and in padding. Ids rise up to the padding, so that every segment lies
+        in one piece, as attention needs it.
+
+    Raises:
+        ValueError: the segments do not fill the tokens, or do not fit the sequence.
     """
     features = decode_example(record)
     length = int(features["sequence_length"][0])
     lengths = np.frombuffer(features["lengths"][0], "<u4").astype(np.int64)
     stored, used = features["tokens"][0], int(lengths.sum())
+    if not all(lengths) or not 0 < used <= length or len(stored) not in (2 * used, 4 * used):
+        raise ValueError(
+            f"segments of {lengths.tolist()} tokens and {len(stored)} bytes of them make no "
+            f"sequence of {length}"
+        )
     starts = np.cumsum(lengths) - lengths
 
     tokens_T = np.zeros(length, np.int32)

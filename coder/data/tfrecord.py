@@ -275,6 +275,10 @@ class RecordFile:
             raise CorruptRecordError(self.path, number, start, "the check sum of its data is wrong")
         return record
 
+    def corrupt(self, number: int, problem: str) -> CorruptRecordError:
+        """The error that says where record `number` lies, for what only its reader can find."""
+        return CorruptRecordError(self.path, number, self._offsets[number], problem)
+
     def close(self) -> None:
         """Gives the file handle back; closing twice is fine."""
         if self._file >= 0:

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from coder.data import packing
 from coder.data.loader import Batch, Loader
 from coder.data.manifest import ExamplesError, training_shards
-from coder.data.tfrecord import CorruptRecordError, read_shard
+from coder.data.tfrecord import (
+    CorruptRecordError,
+    decode_example,
+    encode_example,
+    read_shard,
+    write_shard,
+)
 from tests.train.small_run import write_examples
 
 COUNT = 50
@@ -100,6 +106,17 @@ def test_a_flipped_byte_names_file_record_and_offset(tmp_path: Path):
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
     with pytest.raises(CorruptRecordError, match=rf"{shard}: record \d+ at byte \d+"):
+        first(Loader(examples, 10, seed=0), COUNT // 10)
+
+
+def test_segments_that_do_not_fit_name_file_record_and_offset(tmp_path: Path):
+    examples = write_examples(tmp_path / "examples")
+    shard = training_shards(examples)[0]
+    first_record, *records = read_shard(shard)
+    features = decode_example(first_record)
+    features["lengths"] = [np.roll(np.frombuffer(features["lengths"][0], "<u4") + 1, 1).tobytes()]
+    write_shard(shard, [encode_example(features), *records])
+    with pytest.raises(CorruptRecordError, match=rf"{shard}: record 0 at byte 0: segments of"):
         first(Loader(examples, 10, seed=0), COUNT // 10)
 
 

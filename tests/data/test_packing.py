@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coder.data import packing
+from coder.data.tfrecord import encode_example
 
 LENGTHS = st.lists(st.integers(1, 40), max_size=60)
 T = 16
@@ -112,6 +113,19 @@ def test_ids_are_stored_in_two_bytes_where_the_vocabulary_fits():
     assert len(large) - len(small) >= 200
     with pytest.raises(OverflowError):
         packing.encode([[65_536]], 10, 65_536)
+
+
+@pytest.mark.parametrize("lengths", [[], [0, 4], [3, 2], [1], [4, 8]])
+def test_segments_that_do_not_fit_their_tokens_are_refused(lengths: list[int]):
+    record = encode_example(
+        {
+            "tokens": np.arange(4, dtype="<u2").tobytes(),
+            "lengths": np.asarray(lengths, "<u4").tobytes(),
+            "sequence_length": 10,
+        }
+    )
+    with pytest.raises(ValueError, match="tokens and 8 bytes of them make no sequence of 10"):
+        packing.decode(record)
 
 
 @pytest.mark.parametrize("segments", [[], [[]], [[1], []], [[1] * 6, [2] * 6]])
