@@ -18,7 +18,15 @@ from kernels import tiles
 from kernels._attention.fused import Towards
 from kernels._attention.operands import Operands, Spans, visits
 from kernels._attention.triton_forward import query_programs, query_specs
-from kernels._attention.triton_launch import Programs, call, fitting_together, over, product
+from kernels._attention.triton_launch import (
+    Programs,
+    call,
+    fitting_together,
+    over,
+    power,
+    product,
+    scores,
+)
 
 _LOG2_E = math.log2(math.e)
 
@@ -67,16 +75,16 @@ def _queries(
 
     def step(masked: bool, block: Array, d_q: Sums) -> Sums:
         keys = pl.ds(block * columns, columns)
-        k_parts = [k_TH[keys, :] for _, k_TH in pairs]
-        scores_RC = sum(product(q_RH, k, 1) for (q_RH, _), k in zip(pairs, k_parts, strict=True))
-        weights_RC = jnp.exp2(scale * _LOG2_E * scores_RC - log2_total_R[:, None])
+        loaded = [(q_RH, k_TH[keys, :]) for q_RH, k_TH in pairs]
+        scores_RC = scores(loaded)
+        weights_RC = power(scale * _LOG2_E, scores_RC, log2_total_R[:, None])
         if masked:
             key_C = block * columns + jnp.arange(columns)
             visible_RC = (first_R[:, None] <= key_C) & (key_C <= row_R[:, None])
             weights_RC = jnp.where(visible_RC, weights_RC, 0.0)
         d_weights_RC = product(d_out_RW, at.v_BKTW[keys, :], 1)
         d_scores_RC = (weights_RC * (d_weights_RC - mean_R[:, None])).astype(d_out_RW.dtype)
-        return [d + product(d_scores_RC, k) for d, k in zip(d_q, k_parts, strict=True)]
+        return [d + product(d_scores_RC, k) for d, (_, k) in zip(d_q, loaded, strict=True)]
 
     last = begin + rows - 1
     seen = visits((first_T[begin], last), (first_T[last], begin), columns)
@@ -147,11 +155,11 @@ def _keys(
     def step(head: Array, masked: bool, block: Array, carry: Sums) -> Sums:
         d_v_CW, *d_k = carry
         queries = pl.ds(block * rows, rows)
-        q_parts = [q_GTH[head, queries, :] for q_GTH, _ in pairs]
+        loaded = [(k_CH, q_GTH[head, queries, :]) for q_GTH, k_CH in pairs]
         d_out_RW = to.d_out_BNTW[head, queries, :]
-        scores_CR = sum(product(k_CH, q, 1) for (_, k_CH), q in zip(pairs, q_parts, strict=True))
+        scores_CR = scores(loaded)
         log2_total_R = to.logsumexp_BNT[head, queries] * _LOG2_E
-        weights_CR = jnp.exp2(scale * _LOG2_E * scores_CR - log2_total_R)
+        weights_CR = power(scale * _LOG2_E, scores_CR, log2_total_R[None])
         if masked:
             row_R = block * rows + jnp.arange(rows)
             visible_CR = (key_C[:, None] <= row_R) & (row_R <= last_C[:, None])
@@ -160,7 +168,8 @@ def _keys(
         d_weights_CR = product(v_CW, d_out_RW, 1)
         d_scores_CR = weights_CR * (d_weights_CR - to.mean_BNT[head, queries])
         d_scores_CR = d_scores_CR.astype(v_CW.dtype)
-        return [d_v_CW, *(d + product(d_scores_CR, q) for d, q in zip(d_k, q_parts, strict=True))]
+        d_k = [d + product(d_scores_CR, q) for d, (_, q) in zip(d_k, loaded, strict=True)]
+        return [d_v_CW, *d_k]
 
     last = begin + columns - 1
     seen = visits((begin, last_T[last]), (last, last_T[begin]), rows)

@@ -15,7 +15,15 @@ from jax.experimental import pallas as pl
 
 from kernels import tiles
 from kernels._attention.operands import Operands, Spans, visits
-from kernels._attention.triton_launch import Programs, call, fitting_together, over, product
+from kernels._attention.triton_launch import (
+    Programs,
+    call,
+    fitting_together,
+    over,
+    power,
+    product,
+    scores,
+)
 
 # Finite, so that the difference of two masked scores is a number.
 _MASKED = -1e30
@@ -87,14 +95,14 @@ def _kernel(
     def step(masked: bool, block: Array, carry: Carry) -> Carry:
         out_RW, largest_R, total_R = carry
         keys = pl.ds(block * columns, columns)
-        scores_RC = sum(product(q_RH, k_TH[keys, :], 1) for q_RH, k_TH in pairs)
+        scores_RC = scores((q_RH, k_TH[keys, :]) for q_RH, k_TH in pairs)
         visible_RC = None
         if masked:
             key_C = block * columns + jnp.arange(columns)
             visible_RC = (first_R[:, None] <= key_C) & (key_C <= row_R[:, None])
             scores_RC = jnp.where(visible_RC, scores_RC, _MASKED)
         new_R = jnp.maximum(largest_R, factor * jnp.max(scores_RC, axis=1))
-        weights_RC = jnp.exp2(factor * scores_RC - new_R[:, None])
+        weights_RC = power(factor, scores_RC, new_R[:, None])
         if visible_RC is not None:
             # A row that has seen nothing yet has its mask as largest score, and 2 ** 0 here.
             weights_RC = jnp.where(visible_RC, weights_RC, 0.0)

@@ -2,7 +2,7 @@
 """What the Triton kernels of attention share: which program does what, loops, and products."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -100,6 +100,30 @@ def over(visits: Visits, step: Callable[[bool, Array, Any], Any], carry: Any) ->
     return jax.lax.fori_loop(
         visits.whole, visits.broken, lambda i, carry: step(False, i, carry), carry
     )
+
+
+def power(factor: float, x: Array, minus: Array) -> Array:
+    """2 ** (factor * x - minus), to float32's last place but one.
+
+    XLA keeps products and differences apart and computes powers below 2 ** -126 exactly, in seven
+    instructions for each number in place of these two; they are what bounds the kernels.
+    """
+    if target.is_interpreted():
+        return jnp.exp2(factor * x - minus)
+    (found,) = triton.elementwise_inline_asm(
+        "{ .reg .f32 y; fma.rn.f32 y, $1, $2, $3; ex2.approx.ftz.f32 $0, y; }",
+        args=[x, jnp.full_like(x, factor), jnp.broadcast_to(-minus, x.shape)],
+        constraints="=f,f,f,f",
+        pack=1,
+        result_shape_dtypes=[jax.ShapeDtypeStruct(x.shape, x.dtype)],
+    )
+    return found
+
+
+def scores(pairs: Iterable[tuple[Array, Array]]) -> Array:
+    """Sums over the columns of both of each pair, together, in float32."""
+    first, *others = (product(left, right, 1) for left, right in pairs)
+    return sum(others, start=first)
 
 
 def product(left: Array, right: Array, right_axis: int = 0) -> Array:
