@@ -23,6 +23,7 @@ from jax.core import Tracer
 from coder.model.mla import LatentAttention
 from coder.model.rope import Rotation
 from coder.model.transformer import Decoder, Kept, Layer
+from kernels.target import architecture
 
 
 class Cache(NamedTuple):
@@ -183,6 +184,10 @@ def _part(number: int, x_L: Array) -> Array:
 
 def _written(kept_BS: Array, new_B1: Array, place_B: Array) -> Array:
     """`kept_BS` with the new position of each row at the row's place."""
+    if architecture() != "cpu":
+        # One kernel, where the other form would start one a row.
+        write = partial(jax.lax.dynamic_update_slice_in_dim, axis=-2)
+        return jax.vmap(write)(kept_BS, new_B1, place_B)
     for row in range(new_B1.shape[0]):
         start: list[Array | int] = [0] * kept_BS.ndim
         start[0], start[-2] = row, place_B[row]

@@ -70,3 +70,17 @@ def test_a_text_is_put_into_one_row():
         if old.ndim > 1:
             np.testing.assert_array_equal(new[1, ..., :8, :], put[0])
             np.testing.assert_array_equal(new[jnp.array([0, 2])], old[jnp.array([0, 2])])
+
+
+def test_a_gpu_writes_what_a_cpu_does(monkeypatch):
+    _, cache = read(1, rows=3)
+    # The second row is full, and the third is of a sample that is over.
+    cache = cache._replace(length_B=jnp.array([0, 3, 4]))
+
+    def written() -> list[np.ndarray]:
+        return jax.tree.leaves(jax.jit(partial(caching.step, MODEL))(jnp.arange(3), cache)[1])
+
+    on_cpu = written()
+    monkeypatch.setattr(caching, "architecture", lambda: "sm90")
+    for one, other in zip(on_cpu, written(), strict=True):
+        np.testing.assert_array_equal(one, other)
