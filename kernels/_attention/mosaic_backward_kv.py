@@ -14,6 +14,7 @@ Letters as in `kernels.attention`; S: the keys of a warpgroup, T: the queries of
 """
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -79,7 +80,7 @@ def _run(
     scale: float,
     tile: tiles.Tile,
     wanted: _Wanted,
-) -> list[Array]:
+) -> Sequence[Array]:
     """Gradients of values, of keys, and of rotated keys: those that are wanted."""
     batch, num_key_heads, length, _ = operands.k_BKTH.shape
     results: list[Any] = [operands.v_BKTW] if wanted.values else []
@@ -89,8 +90,9 @@ def _run(
             shape = batch, num_key_heads, length, rope
             results.append(jax.ShapeDtypeStruct(shape, jnp.float32))
 
-    def kernel(inputs: Any, outputs: list[Ref], scratch: _Scratch) -> None:
-        _Program(scale, operands.group, tile, wanted, inputs, outputs, scratch).run()
+    def kernel(inputs: Any, outputs: Sequence[Ref], scratch: _Scratch) -> None:
+        program = _Program(scale, operands.group, tile, wanted, inputs, outputs, scratch)
+        warpgroup.split(tile.num_warps // 4, program.copy, program.compute)
 
     return warpgroup.launch(
         kernel,
@@ -99,6 +101,7 @@ def _run(
         {"batch": batch, "key_head": num_key_heads, "block": length // tile.rows},
         tile.num_warps // 4,
         {"scratch": _scratch(operands, tile, wanted)},
+        "attention_backward_kv",
     )
 
 
@@ -138,22 +141,8 @@ class _Program:
     tile: tiles.Tile
     wanted: _Wanted
     inputs: tuple[Operands, Spans, Towards]
-    outputs: list[Ref]
+    outputs: Sequence[Ref]
     scratch: _Scratch
-
-    def run(self) -> None:
-        num_computing = self.tile.num_warps // 4
-        thread = lax.axis_index(warpgroup.AXIS)
-
-        @pl.when(thread == num_computing)
-        def _() -> None:
-            warpgroup.leave_registers()
-            self.copy()
-
-        @pl.when(thread < num_computing)
-        def _() -> None:
-            warpgroup.take_registers(num_computing)
-            self.compute()
 
     @property
     def rows(self) -> int:
@@ -185,7 +174,9 @@ class _Program:
         scratch, columns = self.scratch, self.tile.columns
         batch, key_head = self.head
         for i in range(self.tile.num_warps // 4):
-            own = [(operands.k_BKTH.at[batch, key_head, self.own(i)], scratch.keys[0])]
+            own: list[tuple[Ref, Ref]] = [
+                (operands.k_BKTH.at[batch, key_head, self.own(i)], scratch.keys[0])
+            ]
             if operands.k_rope_BTP is not None:
                 own.append((operands.k_rope_BTP.at[batch, self.own(i)], scratch.keys[1]))
             if self.wanted.keys:
@@ -204,7 +195,7 @@ class _Program:
             head = key_head * self.group + lax.div(step, end - begin)
             at = pl.ds((begin + lax.rem(step, end - begin)) * columns, columns)
             for array, smem in passing:
-                source = array.at[batch, head, at]
+                source: Ref = array.at[batch, head, at]
                 plgpu.copy_gmem_to_smem(source, smem.at[slot], scratch.ready.at[slot])
 
         num_steps = self.group * (end - begin)
@@ -288,6 +279,8 @@ class _Program:
                 pl.run_scoped(gradients, warpgroup.accumulator(shape))
             else:
                 add(sums.values, weights(scores_ref, 0), [scratch.d_outs])
+                # Rather than these, 128 keys of a warpgroup have the registers.
+                plgpu.wgmma_wait(0)
 
         def with_keys(scores_ref: Ref, d_weights_ref: Ref) -> None:
             d_out = scratch.d_outs.at[slot].transpose((1, 0))

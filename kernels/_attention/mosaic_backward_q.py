@@ -8,6 +8,8 @@ the result, and never leave the registers.
 Letters as in `kernels.attention`; T: the queries of a warpgroup, S: the keys of a block.
 """
 
+import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,11 +20,10 @@ from jax import Array, lax
 from jax.experimental import pallas as pl
 
 from kernels import tiles
-from kernels._attention import operands as blocks
 from kernels._attention import warpgroup
 from kernels._attention.fused import Towards
-from kernels._attention.operands import Operands, Spans
-from kernels._attention.warpgroup import LOG2_E, ROWS
+from kernels._attention.operands import Operands, Spans, Visits, visits
+from kernels._attention.warpgroup import LOG2_E, Ref
 
 
 def backward_q(
@@ -30,201 +31,223 @@ def backward_q(
 ) -> tuple[Array, Array | None]:
     """See `kernels._attention.fused.Backend`."""
     batch, num_heads, length, _ = operands.q_BNTH.shape
-    results = [query for query, _ in operands.pairs()]
     towards = towards._replace(logsumexp_BNT=towards.logsumexp_BNT * LOG2_E)
-    outputs = warpgroup.launch(
-        partial(_program, scale, operands.group, tile),
+
+    def kernel(inputs: Any, outputs: Sequence[Ref], scratch: _Scratch) -> None:
+        program = _Program(scale, operands.group, tile, inputs, outputs, scratch)
+        warpgroup.split(tile.num_warps // 4, program.copy, program.compute)
+
+    d_q, *d_rope = warpgroup.launch(
+        kernel,
         (operands, spans, towards),
-        [jax.ShapeDtypeStruct(query.shape, query.dtype) for query in results],
+        [jax.ShapeDtypeStruct(query.shape, query.dtype) for query, _ in operands.pairs()],
         {"batch": batch, "head": num_heads, "block": length // tile.rows},
         tile.num_warps // 4,
-        _scratch(operands, tile),
+        {"scratch": _scratch(operands, tile)},
+        "attention_backward_q",
     )
-    d_q, *d_rope = outputs
     return d_q, d_rope[0] if d_rope else None
 
 
-def _scratch(operands: Operands, tile: tiles.Tile) -> dict[str, Any]:
-    """Shared memory: what a program owns, and what it goes through."""
+class _Scratch(NamedTuple):
+    """Shared memory: what a program owns, one for each warpgroup; and what it goes through."""
+
+    queries: list[Ref]
+    """With, where there is one, the rotated query; at last what has been summed."""
+    d_outs: Ref
+    own_ready: Ref
+    keys: list[Ref]
+    keys_ready: Ref
+    keys_free: Ref
+    values: Ref
+    values_ready: Ref
+    values_free: Ref
+    through: list[Ref]
+
+
+def _scratch(operands: Operands, tile: tiles.Tile) -> _Scratch:
     dtype = operands.q_BNTH.dtype
-    head_dim, rope, width = operands.widths
-    parts = [head_dim, rope] if rope else [head_dim]
     num_computing, stages, columns = tile.num_warps // 4, tile.num_stages, tile.columns
+    own = num_computing, tile.rows // num_computing
+    parts = [query.shape[-1] for query, _ in operands.pairs()]
+    width = operands.widths[2]
     free = plgpu.Barrier(num_arrivals=num_computing, num_barriers=stages)
-    return {
-        "queries": [warpgroup.matrix((num_computing, ROWS, part), dtype) for part in parts],
-        "d_outs": warpgroup.matrix((num_computing, ROWS, width), dtype),
-        "own_ready": plgpu.Barrier(num_arrivals=len(parts) + 1, num_barriers=num_computing),
-        "keys": [warpgroup.matrix((stages, columns, part), dtype) for part in parts],
-        "keys_ready": plgpu.Barrier(num_arrivals=len(parts), num_barriers=stages),
-        "keys_free": free,
-        "values": warpgroup.matrix((stages, columns, width), dtype),
-        "values_ready": plgpu.Barrier(num_barriers=stages),
-        "values_free": free,
-        "through": warpgroup.through((num_computing, ROWS, columns), dtype),
-    }
-
-
-class _Place(NamedTuple):
-    """What a program owns, and what it goes through."""
-
-    batch: Array
-    head: Array
-    start: Array
-    visits: blocks.Visits
-
-
-def _program(scale, group, tile, inputs, outputs, **scratch):
-    operands, spans, _ = inputs
-    batch, head = lax.axis_index("batch"), lax.axis_index("head")
-    # The last blocks see the most keys: first come those that take longest.
-    block = operands.q_BNTH.shape[2] // tile.rows - 1 - lax.axis_index("block")
-    start = block * tile.rows
-    end = start + tile.rows - 1
-    first = spans.first_BT
-    visits = blocks.visits((first[batch, start], end), (first[batch, end], start), tile.columns)
-    place = _Place(batch, head, start, visits)
-    num_computing = tile.num_warps // 4
-    thread = lax.axis_index(warpgroup.AXIS)
-
-    @pl.when(thread == num_computing)
-    def _():
-        warpgroup.leave_registers()
-        _copy(place, group, tile, inputs, **scratch)
-
-    @pl.when(thread < num_computing)
-    def _():
-        warpgroup.take_registers(num_computing)
-        _compute(place, scale, tile, inputs, outputs, **scratch)
-
-
-def _copy(
-    place,
-    group,
-    tile,
-    inputs,
-    *,
-    queries,
-    d_outs,
-    own_ready,
-    keys,
-    keys_ready,
-    keys_free,
-    values,
-    values_ready,
-    values_free,
-    through,
-):
-    operands, _, towards = inputs
-    batch, head, start, visits = place
-    for i in range(tile.num_warps // 4):
-        at = pl.ds(start + i * ROWS, ROWS)
-        for (query, _), smem in zip(operands.pairs(), queries, strict=True):
-            plgpu.copy_gmem_to_smem(query.at[batch, head, at], smem.at[i], own_ready.at[i])
-        plgpu.copy_gmem_to_smem(
-            towards.d_out_BNTW.at[batch, head, at], d_outs.at[i], own_ready.at[i]
-        )
-    key_head = lax.div(head, group)
-
-    def copy_keys(step, slot):
-        at = pl.ds((visits.begin + step) * tile.columns, tile.columns)
-        ready = keys_ready.at[slot]
-        plgpu.copy_gmem_to_smem(operands.k_BKTH.at[batch, key_head, at], keys[0].at[slot], ready)
-        if operands.k_rope_BTP is not None:
-            plgpu.copy_gmem_to_smem(operands.k_rope_BTP.at[batch, at], keys[1].at[slot], ready)
-
-    def copy_values(step, slot):
-        at = pl.ds((visits.begin + step) * tile.columns, tile.columns)
-        plgpu.copy_gmem_to_smem(
-            operands.v_BKTW.at[batch, key_head, at], values.at[slot], values_ready.at[slot]
-        )
-
-    warpgroup.stream(
-        visits.end - visits.begin,
-        tile.num_stages,
-        [(keys_free, copy_keys), (values_free, copy_values)],
+    return _Scratch(
+        queries=[warpgroup.matrix((*own, part), dtype) for part in parts],
+        d_outs=warpgroup.matrix((*own, width), dtype),
+        own_ready=plgpu.Barrier(num_arrivals=len(parts) + 1, num_barriers=num_computing),
+        keys=[warpgroup.matrix((stages, columns, part), dtype) for part in parts],
+        keys_ready=plgpu.Barrier(num_arrivals=len(parts), num_barriers=stages),
+        keys_free=free,
+        values=warpgroup.matrix((stages, columns, width), dtype),
+        values_ready=plgpu.Barrier(num_barriers=stages),
+        values_free=free,
+        through=warpgroup.through((*own, columns), dtype),
     )
 
 
-def _compute(
-    place,
-    scale,
-    tile,
-    inputs,
-    outputs,
-    *,
-    queries,
-    d_outs,
-    own_ready,
-    keys,
-    keys_ready,
-    keys_free,
-    values,
-    values_ready,
-    values_free,
-    through,
-):
-    _, spans, towards = inputs
-    batch, head, start, visits = place
-    columns, stages = tile.columns, tile.num_stages
-    shape = ROWS, columns
-    count = visits.end - visits.begin
-    thread = lax.axis_index(warpgroup.AXIS)
-    own = start + thread * ROWS
-    at = pl.ds(own, ROWS)
-    sums_TS = warpgroup.accumulator(shape)
-    dtype = d_outs.dtype
-    logsumexp_TS = warpgroup.by_row(towards.logsumexp_BNT.at[batch, head, at], shape)
-    mean_TS = warpgroup.by_row(towards.mean_BNT.at[batch, head, at], shape)
+@dataclasses.dataclass(frozen=True)
+class _Program:
+    """What all warpgroups of a program know."""
 
-    def step(masked, d_queries, i, _):
+    scale: float
+    group: int
+    tile: tiles.Tile
+    inputs: tuple[Operands, Spans, Towards]
+    outputs: Sequence[Ref]
+    scratch: _Scratch
+
+    @property
+    def rows(self) -> int:
+        """Queries of a warpgroup."""
+        return self.tile.rows // (self.tile.num_warps // 4)
+
+    @property
+    def head(self) -> tuple[Array, Array]:
+        return lax.axis_index("batch"), lax.axis_index("head")
+
+    @property
+    def start(self) -> Array:
+        """The last queries see the most keys: what takes longest comes first."""
+        num_blocks = self.inputs[0].q_BNTH.shape[2] // self.tile.rows
+        return (num_blocks - 1 - lax.axis_index("block")) * self.tile.rows
+
+    def own(self, thread: Array | int) -> Any:
+        """The queries of a warpgroup."""
+        return pl.ds(self.start + thread * self.rows, self.rows)
+
+    def visits(self) -> Visits:
+        batch, _ = self.head
+        first_BT = self.inputs[1].first_BT
+        start, end = self.start, self.start + self.tile.rows - 1
+        return visits(
+            (first_BT[batch, start], end), (first_BT[batch, end], start), self.tile.columns
+        )
+
+    def copy(self) -> None:
+        """What the copying warpgroup does."""
+        operands, _, towards = self.inputs
+        scratch, columns = self.scratch, self.tile.columns
+        batch, head = self.head
+        owned = [query for query, _ in operands.pairs()] + [towards.d_out_BNTW]
+        for i in range(self.tile.num_warps // 4):
+            for array, smem in zip(owned, [*scratch.queries, scratch.d_outs], strict=True):
+                own: Ref = array.at[batch, head, self.own(i)]
+                plgpu.copy_gmem_to_smem(own, smem.at[i], scratch.own_ready.at[i])
+        begin, _, _, end = self.visits()
+        key_head = lax.div(head, self.group)
+
+        def fill_keys(step: Array, slot: Array) -> None:
+            at = pl.ds((begin + step) * columns, columns)
+            parts: list[Ref] = [operands.k_BKTH.at[batch, key_head, at]]
+            if operands.k_rope_BTP is not None:
+                parts.append(operands.k_rope_BTP.at[batch, at])
+            for part, smem in zip(parts, scratch.keys, strict=True):
+                plgpu.copy_gmem_to_smem(part, smem.at[slot], scratch.keys_ready.at[slot])
+
+        def fill_values(step: Array, slot: Array) -> None:
+            at = pl.ds((begin + step) * columns, columns)
+            values: Ref = operands.v_BKTW.at[batch, key_head, at]
+            plgpu.copy_gmem_to_smem(values, scratch.values.at[slot], scratch.values_ready.at[slot])
+
+        warpgroup.stream(
+            end - begin,
+            self.tile.num_stages,
+            [(scratch.keys_free, fill_keys), (scratch.values_free, fill_values)],
+        )
+
+    def compute(self) -> None:
+        """What the other warpgroups do."""
+        scratch = self.scratch
+        batch, head = self.head
+        thread = lax.axis_index(warpgroup.AXIS)
+        _, _, towards = self.inputs
+        shape = self.rows, self.tile.columns
+        own = batch, head, self.own(thread)
+        logsumexp_TS = warpgroup.by_row(towards.logsumexp_BNT.at[own], shape)
+        mean_TS = warpgroup.by_row(towards.mean_BNT.at[own], shape)
+        plgpu.barrier_wait(scratch.own_ready.at[thread])
+        pl.run_scoped(
+            partial(self.sum, logsumexp_TS, mean_TS),
+            *(warpgroup.accumulator((self.rows, x.shape[-1])) for x in scratch.queries),
+        )
+
+    def sum(self, logsumexp_TS: Array, mean_TS: Array, *sums: Ref) -> None:
+        """Goes through the keys, then writes what has been summed."""
+        scratch = self.scratch
+        thread = lax.axis_index(warpgroup.AXIS)
+        begin, whole, broken, end = self.visits()
+        for masked, first, last in (
+            (True, begin, whole),
+            (False, whole, broken),
+            (True, broken, end),
+        ):
+            step = partial(self.step, sums, masked, logsumexp_TS, mean_TS)
+            lax.fori_loop(first - begin, last - begin, step, None)
+        plgpu.wgmma_wait(0)
+        last = lax.rem(end - begin - 1, self.tile.num_stages)
+        plgpu.barrier_arrive(scratch.keys_free.at[last])
+        for sum_ref, smem, output in zip(sums, scratch.queries, self.outputs, strict=True):
+            result = plgpu.wgmma_accumulator_load(sum_ref) * self.scale
+            smem[thread] = result.astype(smem.dtype)
+            plgpu.commit_smem()
+            plgpu.copy_smem_to_gmem(smem.at[thread], output.at[*self.head, self.own(thread)])
+        plgpu.wait_smem_to_gmem(0)
+
+    def step(
+        self,
+        sums: Sequence[Ref],
+        masked: bool,
+        logsumexp_TS: Array,
+        mean_TS: Array,
+        i: Array,
+        _: None,
+    ) -> None:
+        """Adds what a block of keys contributes.
+
+        Products stay in flight until their results are needed, those of the sums until the next
+        step's are.
+        """
+        scratch, stages = self.scratch, self.tile.num_stages
+        thread = lax.axis_index(warpgroup.AXIS)
         slot = lax.rem(i, stages)
-        plgpu.barrier_wait(keys_ready.at[slot])
+        shape = self.rows, self.tile.columns
 
-        def scores(scores_ref):
-            for query, key in zip(queries, keys, strict=True):
+        def scores(scores_ref: Ref) -> None:
+            for query, key in zip(scratch.queries, scratch.keys, strict=True):
                 plgpu.wgmma(scores_ref, query.at[thread], key.at[slot].transpose((1, 0)))
-            plgpu.wgmma_wait(len(queries))
+            plgpu.wgmma_wait(len(sums))
 
             @pl.when(i > 0)
-            def _():
-                plgpu.barrier_arrive(keys_free.at[lax.rem(i + stages - 1, stages)])
+            def _() -> None:
+                plgpu.barrier_arrive(scratch.keys_free.at[lax.rem(i + stages - 1, stages)])
 
-            plgpu.barrier_wait(values_ready.at[slot])
-            return pl.run_scoped(partial(gradients, scores_ref), sums_TS)
+            plgpu.barrier_wait(scratch.values_ready.at[slot])
+            pl.run_scoped(partial(gradients, scores_ref), warpgroup.accumulator(shape))
 
-        def gradients(scores_ref, d_weights_ref):
-            plgpu.wgmma(d_weights_ref, d_outs.at[thread], values.at[slot].transpose((1, 0)))
+        def gradients(scores_ref: Ref, d_weights_ref: Ref) -> None:
+            value = scratch.values.at[slot].transpose((1, 0))
+            plgpu.wgmma(d_weights_ref, scratch.d_outs.at[thread], value)
             scores_TS = plgpu.wgmma_accumulator_load(scores_ref, wait_n=1)
-            weights_TS = jnp.exp2(scores_TS * (scale * LOG2_E) - logsumexp_TS)
+            weights_TS = jnp.exp2(scores_TS * (self.scale * LOG2_E) - logsumexp_TS)
             if masked:
-                begin = (visits.begin + i) * columns
-                first_TS = warpgroup.by_row(spans.first_BT.at[batch, at], shape) - begin
-                last_TS = warpgroup.row_numbers(shape) + (own - begin)
-                weights_TS = jnp.where(warpgroup.within(first_TS, last_TS), weights_TS, 0.0)
+                weights_TS = jnp.where(self.visible(i), weights_TS, 0.0)
             d_weights_TS = plgpu.wgmma_accumulator_load(d_weights_ref, wait_n=0)
-            plgpu.barrier_arrive(values_free.at[slot])
-            return (weights_TS * (d_weights_TS - mean_TS)).astype(dtype)
+            plgpu.barrier_arrive(scratch.values_free.at[slot])
+            d_scores_TS = (weights_TS * (d_weights_TS - mean_TS)).astype(scratch.d_outs.dtype)
+            for sum_ref, key in zip(sums, scratch.keys, strict=True):
+                warpgroup.multiply(sum_ref, d_scores_TS, key.at[slot], scratch.through)
 
-        d_scores_TS = pl.run_scoped(scores, sums_TS)
-        for d_query, key in zip(d_queries, keys, strict=True):
-            warpgroup.multiply(d_query, d_scores_TS, key.at[slot], through)
+        plgpu.barrier_wait(scratch.keys_ready.at[slot])
+        pl.run_scoped(scores, warpgroup.accumulator(shape))
 
-    def sums(*d_queries):
-        for masked, begin, end in (
-            (True, 0, visits.whole - visits.begin),
-            (False, visits.whole - visits.begin, visits.broken - visits.begin),
-            (True, visits.broken - visits.begin, count),
-        ):
-            lax.fori_loop(begin, end, partial(step, masked, d_queries), None)
-        plgpu.wgmma_wait(0)
-        plgpu.barrier_arrive(keys_free.at[lax.rem(count - 1, stages)])
-        for d_query, query in zip(d_queries, queries, strict=True):
-            query[thread] = (plgpu.wgmma_accumulator_load(d_query) * scale).astype(dtype)
-
-    plgpu.barrier_wait(own_ready.at[thread])
-    pl.run_scoped(sums, *(warpgroup.accumulator((ROWS, query.shape[-1])) for query in queries))
-    plgpu.commit_smem()
-    for query, output in zip(queries, outputs, strict=True):
-        plgpu.copy_smem_to_gmem(query.at[thread], output.at[batch, head, at])
-    plgpu.wait_smem_to_gmem(0)
+    def visible(self, i: Array) -> Array:
+        """Which keys of the i-th block each query of a warpgroup sees."""
+        thread = lax.axis_index(warpgroup.AXIS)
+        shape = self.rows, self.tile.columns
+        begin = (self.visits().begin + i) * self.tile.columns
+        batch, _ = self.head
+        first_BT = self.inputs[1].first_BT
+        first_TS = warpgroup.by_row(first_BT.at[batch, self.own(thread)], shape) - begin
+        last_TS = warpgroup.row_numbers(shape) + (self.start + thread * self.rows - begin)
+        return warpgroup.within(first_TS, last_TS)

@@ -6,7 +6,7 @@ height of a wgmma); the last one copies what the others read.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -37,12 +37,23 @@ _COPYING = 24
 def launch(
     kernel: Callable[..., None],
     inputs: Any,
-    out_type: list[jax.ShapeDtypeStruct],
+    out_type: Sequence[jax.ShapeDtypeStruct],
     grid: dict[str, int],
     num_computing: int,
     scratch: dict[str, Any],
-) -> list[Array]:
-    """Runs `kernel(inputs, outputs, **scratch)` on references, once for each point of the grid."""
+    name: str | None = None,
+) -> Sequence[Array]:
+    """Runs `kernel(inputs, outputs, **scratch)` on references, once for each point of the grid.
+
+    Args:
+        kernel: what all warpgroups run.
+        inputs: a tree of arrays.
+        out_type: of the results.
+        grid: its axes' names and sizes; the last axis is the first to advance.
+        num_computing: warpgroups beside the one that copies.
+        scratch: trees of what the warpgroups share.
+        name: what profiles call it; None: "body".
+    """
     arrays, structure = jax.tree.flatten(inputs)
 
     def body(*refs: Ref, **scratch: Ref) -> None:
@@ -57,8 +68,24 @@ def launch(
         grid_names=tuple(grid),
         num_threads=num_computing + 1,
         thread_name=AXIS,
+        kernel_name=name,
         interpret=plgpu.InterpretGPUParams() if target.is_interpreted() else False,
     )(*arrays)
+
+
+def split(num_computing: int, copy: Callable[[], None], compute: Callable[[], None]) -> None:
+    """Has the last warpgroup copy and the others compute."""
+    thread = lax.axis_index(AXIS)
+
+    @pl.when(thread == num_computing)
+    def _() -> None:
+        leave_registers()
+        copy()
+
+    @pl.when(thread < num_computing)
+    def _() -> None:
+        take_registers(num_computing)
+        compute()
 
 
 def take_registers(num_computing: int) -> None:
@@ -122,7 +149,9 @@ def sum_of(sum_ref: Ref, start: Array, through: list[Ref]) -> Array:
 
 
 def stream(
-    num_steps: Array, num_stages: int, copies: list[tuple[Ref, Callable[[Array, Array], None]]]
+    num_steps: Array | int,
+    num_stages: int,
+    copies: list[tuple[Ref, Callable[[Array, Array], None]]],
 ) -> None:
     """Called by the copying warpgroup: fills slots anew as often as the others have freed them.
 
