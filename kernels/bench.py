@@ -3,6 +3,7 @@
 
     python -m kernels.bench                    every case; benchmarks/results/<device>-<date>.json
     python -m kernels.bench --only mla         cases whose name has `mla`; nothing is written
+    python -m kernels.bench --check            are they right? Nothing is timed or written
     python -m kernels.bench --sweep            the fastest tiles into kernels/tiles.json
     python -m kernels.bench --table            the table of docs/kernels.md from the results
 
@@ -23,7 +24,19 @@ from pathlib import Path
 
 import jax
 
-from kernels._bench import machine, measuring, report, suite, sweep, table
+from kernels._bench import (
+    attention_checks,
+    checks,
+    decode_checks,
+    grouped_checks,
+    machine,
+    measuring,
+    report,
+    suite,
+    sweep,
+    table,
+)
+from kernels._bench.report import Results
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 
@@ -37,43 +50,61 @@ def main(argv: Sequence[str] | None = None) -> int:
     if jax.default_backend() != "gpu":
         print(f"error: jax {jax.__version__} sees no GPU", file=sys.stderr)
         return 1
-    found = machine.measure()
-    print(report.header(found), flush=True)
+    results = begin(written=not (options.only or options.check or options.sweep))
     if options.sweep:
-        return sweep.run(found, options.only)
-    return run(found, options.only)
+        return sweep.run(results.machine, options.only)
+    if options.check:
+        return 0 if check(results, options.only) else 1
+    return 0 if run(results, options.only) else 1
 
 
-def run(
-    found: machine.Machine, only: str = "", results: Path = RESULTS, say: report.Say = report.say
-) -> int:
-    """Measures and prints; writes after each case what there is so far, where all are asked for."""
+def begin(written: bool = True) -> Results:
+    """Measures the ceilings."""
+    found = machine.measure()
+    path = RESULTS / f"{report.slug(found.device)}-{datetime.date.today():%Y-%m-%d}.json"
+    results = Results(found, path if written else None)
+    results.say(report.header(found))
+    return results
+
+
+def check(results: Results, only: str = "") -> bool:
+    """Whether the kernels whose checks have `only` in their name are right."""
+    subjects = [
+        *attention_checks.subjects(),
+        *decode_checks.subjects(),
+        *grouped_checks.subjects(),
+    ]
+    for row in checks.run(subjects, only):
+        results.add(results.checks, row, checks.text(row))
+    wrong = [row["check"] for row in results.checks if "failed" in row]
+    return _verdict(results, len(results.checks), wrong)
+
+
+def run(results: Results, only: str = "") -> bool:
+    """Whether everything of ours works in the cases whose name has `only`."""
     cases = [case for case in suite.cases() if only in case.name]
-    path = results / f"{report.slug(found.device)}-{datetime.date.today():%Y-%m-%d}.json"
-    rows: list[measuring.Row] = []
-    for row in measuring.rows(cases, found):
-        rows.append(row)
-        say(report.text(row))
-        if not only:
-            report.write(path, found, rows)
-    say(report.ratios(rows))
-    wrong = [row["case"] for row in rows if not measuring.is_right(row)]
-    if wrong or not rows:
-        say(
-            f"error: {', '.join(wrong)}: failed or wrong"
-            if wrong
-            else f"error: no case has {only!r}"
-        )
-        return 1
-    return 0
+    for row in measuring.rows(cases, results.machine):
+        results.add(results.cases, row, report.text(row))
+    results.say(report.ratios(results.cases))
+    wrong = [row["case"] for row in results.cases if not measuring.is_right(row)]
+    return _verdict(results, len(results.cases), wrong)
+
+
+def _verdict(results: Results, count: int, wrong: Sequence[str]) -> bool:
+    if not count:
+        results.say("error: nothing has that in its name")
+    for name in wrong:
+        results.say(f"error: {name}: failed or wrong")
+    return bool(count) and not wrong
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m kernels.bench", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--only", default="", help="cases, or entries of the sweep, that have this")
+    parser.add_argument("--only", default="", help="what has this in its name")
     what = parser.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="compare with the reference")
     what.add_argument("--sweep", action="store_true", help="rewrite kernels/tiles.json")
     what.add_argument("--table", action="store_true", help="rewrite the table of docs/kernels.md")
     return parser.parse_args(argv)

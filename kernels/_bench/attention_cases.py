@@ -84,7 +84,11 @@ class Shape:
 
 
 def case(
-    name: str, shape: Shape, backward: bool = False, ours: Sequence[str] | None = None
+    name: str,
+    shape: Shape,
+    backward: bool = False,
+    ours: Sequence[str] | None = None,
+    with_xla: bool = True,
 ) -> Case:
     """Ours, by default those that serve here, and what can do the same."""
     if ours is None:
@@ -97,7 +101,7 @@ def case(
     return Case(
         name=f"{name}_{'backward' if backward else 'forward'}",
         draw=shape.draw,
-        contenders=tuple(_contenders(shape, ours)),
+        contenders=tuple(_contenders(shape, ours, with_xla)),
         expected=lambda inputs: _expected(inputs, shape, backward),
         part=lambda results: _part(results, shape, backward),
         flops=shape.flops(backward, pairs),
@@ -106,14 +110,15 @@ def case(
     )
 
 
-def _contenders(shape: Shape, ours: Sequence[str]) -> list[Contender]:
+def _contenders(shape: Shape, ours: Sequence[str], with_xla: bool) -> list[Contender]:
     found = [Contender(name, _ours(name), ours=True) for name in ours]
     if shape.documents:
         found += [
             Contender(f"{name} dense", _ours(name, dense=True), ours=True, is_compared=False)
             for name in ours
         ]
-    found.append(Contender("xla", _ours("xla")))
+    if with_xla:
+        found.append(Contender("xla", _ours("xla")))
 
     def theirs(name: str, function: Callable[..., Array]) -> Contender:
         return Contender(name, _unpacked(function), arrange=_by_position, restore=_apart(shape))

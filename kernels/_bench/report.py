@@ -5,11 +5,10 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from kernels._bench.machine import Machine
 from kernels._bench.measuring import Row
-
-Say = Callable[[str], None]
 
 
 def say(line: str) -> None:
@@ -71,11 +70,39 @@ def sweep(entry: str, found: Sequence[tuple[str, float | str]]) -> str:
     return "\n".join(lines + [f"  {tile:22} failed: {what}" for tile, what in failed])
 
 
-def write(path: Path, machine: Machine, rows: Sequence[Row]) -> None:
-    """All of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found = {"machine": dataclasses.asdict(machine), "cases": list(rows)}
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+@dataclasses.dataclass
+class Results:
+    """What is found, in a file from the first finding on, in case that there is no last one."""
+
+    machine: Machine
+    path: Path | None
+    """None: it is only said."""
+    say: Callable[[str], None] = say
+    checks: list[Row] = dataclasses.field(default_factory=list)
+    """Of what `kernels._bench.checks` finds."""
+    cases: list[Row] = dataclasses.field(default_factory=list)
+    """Of what `kernels._bench.measuring` finds."""
+    further: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """By name."""
+
+    def add(self, rows: list[Row], row: Row, text: str) -> None:
+        """A row to one of the lists."""
+        rows.append(row)
+        self.say(text)
+        self.write()
+
+    def write(self) -> None:
+        """All that there is so far."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        found = {
+            "machine": dataclasses.asdict(self.machine),
+            **self.further,
+            "checks": self.checks,
+            "cases": self.cases,
+        }
+        self.path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def slug(device: str) -> str:

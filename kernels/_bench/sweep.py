@@ -29,7 +29,7 @@ _WORTH_IT = 1.01
 """A tile that is faster by less stays out: every new tile changes results in their last bits."""
 
 
-def run(machine: Machine, only: str, say: report.Say = report.say) -> int:
+def run(machine: Machine, only: str, say: Callable[[str], None] = report.say) -> int:
     """Sweeps the entries whose name has `only`; writes the table after each."""
     keys = [
         key

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks import gpu_check
+from benchmarks._aot_targets import TARGETS
 from coder.config import ModelConfig
+from kernels._bench import report
+from kernels._bench.machine import Machine
 
 TINY = ModelConfig(
     vocab_size=64, d_model=32, num_layers=1, num_heads=2, num_kv_heads=2, head_dim=16, d_ff=64
@@ -23,6 +26,28 @@ def test_without_a_gpu_it_says_what_to_install(capsys: pytest.CaptureFixture[str
         pytest.skip("there is a GPU")
     assert gpu_check.main() == 1
     assert "requirements-gpu.txt" in capsys.readouterr().err
+
+
+def test_a_whole_model_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the one device stands for both."""
+    monkeypatch.setattr(gpu_check, "PRESETS", {"gpu": TINY})
+    monkeypatch.setattr(gpu_check, "tokens_per_second", lambda *_: 1e6)
+    said: list[str] = []
+    results = report.Results(Machine("a GPU", "sm90", 1.0, 1.0, {}), None, said.append)
+    assert gpu_check.check_model(results)
+    assert results.further["model"]["tokens_per_second"] == 1e6
+    monkeypatch.setattr(gpu_check, "TOLERANCE", -1.0)
+    assert not gpu_check.check_model(results)
+    assert said[-1].startswith("error: the losses differ")
+
+
+def test_it_tells_where_the_gpu_is_not_what_make_aot_compiles_for() -> None:
+    ours = TARGETS["sm90"].config()
+    assert gpu_check.differing(ours, ours) == []
+    theirs = ours.replace("core_count: 132", "core_count: 114").replace("l2_cache_size", "l2")
+    expected = ["core_count 132, here 114", f"l2_cache_size {50 * 1024**2}, here none"]
+    assert gpu_check.differing(ours, theirs) == expected
+    assert "not for sm89" in gpu_check.described("sm89", jax.devices())
 
 
 @pytest.mark.gpu
