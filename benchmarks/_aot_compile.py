@@ -4,7 +4,6 @@
 import contextlib
 import dataclasses
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -66,8 +65,37 @@ def on(device: Device) -> Iterator[None]:
         yield
 
 
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """A program for a GPU that is not there."""
+
+    executable: Any
+    kernels: list[Kernel]
+    """Of Pallas; what XLA made of its own operations is not among them."""
+    seconds: float
+
+
 def kernels(function: Callable[..., Any], arguments: Any, target: Target) -> list[Kernel]:
     """The Pallas kernels of a function, compiled for the device that it is traced for.
+
+    Raises:
+        RuntimeError: it does not compile.
+    """
+    lowered = jax.jit(function).lower(*arguments)
+    try:
+        flags = {"xla_gpu_fail_ptx_compilation_on_register_spilling": True}
+        return compiled(lowered, target, flags).kernels
+    except RuntimeError as error:
+        if "register spilling" not in str(error):
+            raise
+        found = compiled(lowered, target, {}).kernels  # For the numbers.
+        if not any(kernel.spills for kernel in found):
+            raise
+        return found
+
+
+def compiled(lowered: Any, target: Target, options: dict[str, Any]) -> Compiled:
+    """A lowered program with what the compilers say of its kernels.
 
     Raises:
         RuntimeError: it does not compile; says what the compilers wrote.
@@ -75,46 +103,38 @@ def kernels(function: Callable[..., Any], arguments: Any, target: Target) -> lis
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "output"
+        dumps = {"xla_dump_to": folder, "xla_dump_emitter_re": "ptx", "xla_gpu_dump_llvmir": True}
         try:
             with _captured(output):
-                spilling = _compile(function, arguments, Path(folder) / "xla")
-        except Exception as error:  # Whatever a compiler has to say, it is about this kernel.
+                executable = lowered.compile({**dumps, **options})
+        except Exception as error:  # Whatever a compiler has to say, it is about this program.
             complaints = _complaints(output.read_text(errors="replace"))
             raise RuntimeError("\n".join([repr(error), *complaints])) from error
-        seconds = time.perf_counter() - begin
-        found = _mosaic(output.read_text(errors="replace")) or _triton(Path(folder) / "xla", target)
-    if spilling and not any(usage.spills for usage, _, _ in found):
-        raise RuntimeError(spilling)
-    return [
-        Kernel(
-            name=usage.kernel,
-            registers=usage.registers,
-            spills=usage.spills,
-            stack=usage.stack,
-            threads=launch.threads,
-            shared=usage.shared + launch.shared,
-            blocks_per_core=reports.blocks_per_core(usage, launch, target),
-            instructions=instructions,
-            warnings=usage.warnings,
-            seconds=round(seconds, 2),
-        )
-        for usage, launch, instructions in found
-    ]
+        seconds = round(time.perf_counter() - begin, 2)
+        found = [*_mosaic(output.read_text(errors="replace")), *_triton(Path(folder), target)]
+    kernels = [_kernel(*parts, target, seconds) for parts in found]
+    return Compiled(executable, kernels, seconds)
 
 
-def _compile(function: Callable[..., Any], arguments: Any, folder: Path) -> str:
-    """Leaves in a folder what XLA dumps; returns what it says if a kernel of Triton's spills."""
-    lowered = jax.jit(function).lower(*arguments)
-    dumps = {"xla_dump_to": str(folder), "xla_dump_emitter_re": "ptx", "xla_gpu_dump_llvmir": True}
-    try:
-        lowered.compile({**dumps, "xla_gpu_fail_ptx_compilation_on_register_spilling": True})
-    except jax.errors.JaxRuntimeError as error:
-        if "register spilling" not in str(error):
-            raise
-        shutil.rmtree(folder)
-        lowered.compile(dumps)  # For the numbers.
-        return str(error)
-    return ""
+def _kernel(
+    usage: reports.Usage,
+    launch: reports.Launch,
+    instructions: dict[str, int],
+    target: Target,
+    seconds: float,
+) -> Kernel:
+    return Kernel(
+        name=reports.named(usage.kernel),
+        registers=usage.registers,
+        spills=usage.spills,
+        stack=usage.stack,
+        threads=launch.threads,
+        shared=usage.shared + launch.shared,
+        blocks_per_core=reports.blocks_per_core(usage, launch, target),
+        instructions=instructions,
+        warnings=usage.warnings,
+        seconds=seconds,
+    )
 
 
 _Found = list[tuple[reports.Usage, reports.Launch, dict[str, int]]]
@@ -133,15 +153,17 @@ def _triton(folder: Path, target: Target) -> _Found:
         return "".join(path.read_text() for path in sorted(folder.glob(name)))
 
     launches = reports.triton_launches(dumped("*thunk_sequence.txt"))
-    fusions = reports.fusions(dumped("*gpu_after_optimizations.txt"))
+    calls = reports.pallas_calls(dumped("*gpu_after_optimizations.txt"))
+    ours = {kernel for kernel in launches if reports.named(kernel) in calls}
     found: _Found = []
     for path in sorted(folder.glob("*.ptx")):
-        instructions = reports.instructions(path.read_text())
-        found += [
-            (usage, launches[usage.kernel], instructions)
-            for usage in reports.usages(assemble(path, target))
-            if usage.kernel in launches.keys() - fusions
-        ]
+        ptx = path.read_text()
+        if ours.intersection(reports.entries(ptx)):
+            found += [
+                (usage, launches[usage.kernel], reports.instructions(ptx))
+                for usage in reports.usages(assemble(path, target))
+                if usage.kernel in ours
+            ]
     return found
 
 

@@ -101,10 +101,19 @@ def triton_launches(thunks: str) -> dict[str, Launch]:
     }
 
 
-def fusions(hlo: str) -> set[str]:
-    """The kernels that XLA made of its own operations; of an executable's HLO."""
-    names = re.findall(r"^ *(?:ROOT )?%(\S+) = .* fusion\(", hlo, flags=re.M)
-    return {name.replace(".", "_") for name in names}
+def entries(ptx: str) -> list[str]:
+    """The kernels in a file of assembly."""
+    return re.findall(r"^\.visible \.entry (\w+)\(", ptx, flags=re.M)
+
+
+def pallas_calls(hlo: str) -> dict[str, int]:
+    """How often an executable's HLO calls each Pallas kernel, by the name that it was given."""
+    return dict(Counter(re.findall(r'op_name="[^"]*?([^/"]+)/(?:pallas_call|mpmd_map)"', hlo)))
+
+
+def named(kernel: str) -> str:
+    """The name that a kernel was given, without XLA's number of it or Mosaic's suffix."""
+    return re.sub(r"__\d+$|_mosaic_gpu_kernel$", "", kernel)
 
 
 def mosaic_launches(host_code: str) -> list[Launch]:

@@ -7,56 +7,74 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks._aot_entries import Entry
+from benchmarks._aot_programs import Program
 from benchmarks._aot_reports import COPIES, PRODUCTS
 from benchmarks._aot_targets import TARGETS
 
 Row = dict[str, Any]
-"""An entry: its name, its tile, its kernels in each case, the worst of them, and its problems."""
+"""What was compiled: its name, the figures that count, its problems in words, and the rest."""
 
 
-def row(entry: Entry, answer: dict[str, Any]) -> Row:
-    """Of an entry, with what a worker answered."""
+def entry_row(entry: Entry, answer: dict[str, Any]) -> Row:
+    """Of an entry of the table, with what a worker answered: the worst of all cases."""
     kernels = answer["kernels"]
-    return {
-        "name": entry.name,
-        "tile": entry.cut,
-        "problems": [*_failure(answer), *_faults(entry, kernels)],
-        "worst": _worst(kernels) if kernels else None,
-        "kernels": kernels,
+    problems = [*_failure(answer), *_faults(kernels, entry.key.architecture)]
+    if entry.key.dtype == "bfloat16" and kernels and _used(PRODUCTS, kernels) == "none":
+        problems.append("its products of bfloat16 are not those of tensor cores")
+    figures = {"tile": entry.cut, **(_worst(kernels) if kernels else {})}
+    return {"name": entry.name, "problems": problems, "figures": figures, "kernels": kernels}
+
+
+def program_row(name: str, program: Program, answer: dict[str, Any]) -> Row:
+    """Of a whole program, with what a worker answered."""
+    if "error" in answer:
+        return {"name": name, "problems": _failure(answer), "figures": {}}
+    problems = _faults(answer["kernels"], program.architecture)
+    problems += [
+        f"the model does not call {kernel}"
+        for kernel in program.kernels
+        if kernel not in answer["calls"]
+    ]
+    memory, room = sum(answer["bytes"].values()), TARGETS[program.architecture].memory
+    if memory > room:
+        problems.append(f"needs {memory / 1e9:.1f} GB of each GPU, which has {room / 1e9:.0f}")
+    figures = {
+        "gpus": answer["gpus"],
+        "gigabytes": round(memory / 1e9, 1),
+        "calls": _counts(answer["calls"]),
+        "collectives": _counts(answer["collectives"]),
+        "registers": max((kernel["registers"] for kernel in answer["kernels"]), default=0),
+        "spills": max((kernel["spills"] for kernel in answer["kernels"]), default=0),
+        "seconds": answer["seconds"],
     }
+    return {"name": name, "problems": problems, "figures": figures, **answer}
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ",".join(f"{name}:{count}" for name, count in sorted(counts.items())) or "none"
 
 
 def line(row: Row) -> str:
     """A row for scripts."""
     verdict = "fails" if row["problems"] else "compiles"
-    values = " ".join(f"{name}={value}" for name, value in (row["worst"] or {}).items())
-    return f"aot {row['name']} {verdict} tile={row['tile']} {values}".rstrip()
+    values = (f"{name}={value}" for name, value in row["figures"].items())
+    return " ".join(["aot", row["name"], verdict, *values])
 
 
-def drawn(rows: list[Row]) -> Table:
-    """All rows for people."""
-    table = Table("entry", "tile", *_COLUMNS.values(), box=None, pad_edge=False)
-    for column in table.columns[:2]:
-        column.no_wrap = True
-    for column in table.columns[2:]:
-        column.justify = "right"
+def drawn(rows: list[Row], columns: tuple[str, ...]) -> Table:
+    """Rows for people, with some of their figures."""
+    table = Table("", *columns, box=None, pad_edge=False)
     for row in rows:
-        values = (str(row["worst"][name]) if row["worst"] else "" for name in _COLUMNS)
-        style = "red" if row["problems"] else None
-        table.add_row(row["name"], row["tile"], *values, style=style)
+        values = (str(row["figures"].get(name, "")) for name in columns)
+        table.add_row(row["name"], *values, style="red" if row["problems"] else None)
+    table.columns[0].no_wrap = True
+    for column in table.columns:
+        column.overflow = "fold"
     return table
 
 
-_COLUMNS = {
-    "registers": "regs",
-    "spills": "spills",
-    "threads": "threads",
-    "shared": "shared",
-    "blocks": "blocks",
-    "products": "products",
-    "seconds": "s",
-}
-"""What of the worst a person wants to see, and its heading."""
+ENTRY_COLUMNS = ("tile", "registers", "spills", "threads", "shared", "blocks", "products")
+PROGRAM_COLUMNS = ("gigabytes", "calls", "collectives")
 
 
 def _worst(kernels: list[dict[str, Any]]) -> dict[str, Any]:
@@ -86,20 +104,17 @@ def _failure(answer: dict[str, Any]) -> list[str]:
     return [] if answer["kernels"] else ["no kernel is in what was compiled"]
 
 
-def _faults(entry: Entry, kernels: list[dict[str, Any]]) -> list[str]:
+def _faults(kernels: list[dict[str, Any]], architecture: str) -> list[str]:
     """Of kernels that did compile."""
-    found = []
+    found, most = [], TARGETS[architecture].shared_memory_of_block
     for kernel in kernels:
-        who = f"{kernel['name']} ({kernel['case']})"
+        who = f"{kernel['name']} ({kernel['case']})" if "case" in kernel else kernel["name"]
         with_registers = f"{kernel['registers']} registers for each of {kernel['threads']} threads"
         if kernel["spills"]:
             found.append(f"{who} spills {kernel['spills']} bytes a thread, with {with_registers}")
         if not kernel["blocks_per_core"]:
-            most = TARGETS[entry.key.architecture].shared_memory_of_block
             found.append(
                 f"{who} does not fit a core: {kernel['shared']} of {most} bytes of shared memory, "
                 + with_registers
             )
-    if entry.key.dtype == "bfloat16" and kernels and _used(PRODUCTS, kernels) == "none":
-        found.append("its products of bfloat16 are not those of tensor cores")
     return found

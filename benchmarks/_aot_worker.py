@@ -8,39 +8,42 @@ import dataclasses
 import json
 import os
 import sys
-from importlib.metadata import version
+from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import _aot_cases, _aot_compile
+from benchmarks import _aot_cases, _aot_compile, _aot_programs
 from benchmarks._aot_targets import TARGETS, Target
 from kernels import tiles
-
-PACKAGES = ("jax", "jax-cuda13-plugin", "nvidia-cuda-nvcc")
 
 
 def main() -> None:
     """Answers questions, a line of JSON each, until there are no more."""
     os.environ.update(_aot_compile.MOSAIC)
     target = TARGETS[json.loads(sys.argv[1])["architecture"]]
-    _say({"versions": {name: version(name) for name in PACKAGES}})
+    _say({"target": target.name})
     for question in sys.stdin:
         _say(_answer(json.loads(question), target))
 
 
 def _answer(question: dict[str, Any], target: Target) -> dict[str, Any]:
-    """The kernels of each case of an entry of the table, or why there are none."""
+    """What was compiled, or why it was not."""
+    try:
+        if "program" in question:
+            return _aot_programs.compiled(_aot_programs.PROGRAMS[question["program"]])
+        return {"kernels": list(_entry(question, target))}
+    except Exception as error:  # Whatever is wrong with it, the others have their turn.
+        return {"kernels": [], "error": f"{type(error).__name__}: {error}"}
+
+
+def _entry(question: dict[str, Any], target: Target) -> Iterator[dict[str, Any]]:
+    """The kernels of all cases of an entry of the table."""
     key = tiles.Key(**{**question["key"], "widths": tuple(question["key"]["widths"])})
     tile = tiles.Tile(**question["tile"])
     (device,) = _aot_compile.devices(target)
-    kernels = []
-    try:
-        with _aot_compile.on(device):
-            for case, (function, arguments) in _aot_cases.cases(key, tile).items():
-                found = _aot_compile.kernels(function, arguments, target)
-                kernels += [{"case": case, **dataclasses.asdict(kernel)} for kernel in found]
-    except Exception as error:  # Whatever is wrong with an entry, the others have their turn.
-        return {"kernels": kernels, "error": f"{type(error).__name__}: {error}"}
-    return {"kernels": kernels}
+    with _aot_compile.on(device):
+        for case, (function, arguments) in _aot_cases.cases(key, tile).items():
+            for kernel in _aot_compile.kernels(function, arguments, target):
+                yield {"case": case, **dataclasses.asdict(kernel)}
 
 
 def _say(answer: dict[str, Any]) -> None:

@@ -6,14 +6,16 @@
 
 Each entry of the tile table (`kernels/tiles.json`) is compiled for an A100 or an H200, whichever it
 is for, on arguments of the sizes of real models. It fails where it does not compile, where a thread
-has more values than registers and keeps them in memory ("spills"), where a block asks for more
-shared memory than there is, or where products of bfloat16 are not those of tensor cores. With
-`--candidates` this is asked of the tiles that `kernels.bench --sweep` would try, so that no time on
-a GPU is lost with those that cannot be good.
+has more values than registers and keeps them in memory ("spills"), where a block asks for more than
+a core has, or where products of bfloat16 are not those of tensor cores. Then come whole training
+steps, for one GPU and for two hosts of eight: they fail also where the model takes other kernels
+than ours, or more memory than there is.
 
-It says nothing of speed, and the registers that it reports are those of the assembler that is
-installed with it (requirements-aot.txt): a GPU host may have another. Exit status 1: an entry of
-the table fails.
+With `--candidates` it is the tiles that `kernels.bench --sweep` would try, so that no time on a GPU
+is lost with those that cannot be good.
+
+This says nothing of speed. The registers are those of the assembler that is installed with it
+(requirements-aot.txt); a GPU host may have another. Exit status 1: something fails.
 """
 
 import dataclasses
@@ -21,6 +23,8 @@ import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import tyro
@@ -29,9 +33,12 @@ from rich.progress import Progress
 
 from benchmarks import _aot_verdicts as verdicts
 from benchmarks._aot_entries import Entry, candidates, table
+from benchmarks._aot_programs import PROGRAMS
+from benchmarks._aot_verdicts import entry_row, program_row
 from benchmarks._worker import ROOT, Worker
 from coder.config import write_json
 
+PACKAGES = ("jax", "jax-cuda13-plugin", "nvidia-cuda-nvcc")
 RESULTS = ROOT / "benchmarks" / "results"
 
 TABLE_WIDTH = 130
@@ -43,67 +50,98 @@ class Options:
     """Compiles the kernels of the tile table for A100 and H200, without either."""
 
     only: str = ""
-    """Entries whose name has a match of this regular expression; they are printed, not written."""
+    """What has a name with a match of this regular expression; printed, and not written."""
     candidates: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The tiles that a sweep would try, instead of those of the table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Something to compile."""
+
+    name: str
+    architecture: str
+    question: dict[str, Any]
+    """What a worker is asked."""
+    row: Callable[[dict[str, Any]], verdicts.Row]
+    """What its answer comes to."""
 
 
 def main() -> int:
     """Compiles, prints and writes; returns the exit status."""
     options = tyro.cli(Options, description=__doc__)
-    entries = candidates() if options.candidates else table()
-    chosen = [entry for entry in entries if re.search(options.only, entry.name)]
-    if not chosen:
-        print(f"error: no entry's name matches --only {options.only!r}", file=sys.stderr)
+    entries = _entries(candidates() if options.candidates else table(), options.only)
+    programs = [] if options.candidates else _programs(options.only)
+    if not entries + programs:
+        print(f"error: no name has a match of --only {options.only!r}", file=sys.stderr)
         return 1
-    rows = _compiled(chosen)
-    Console(width=max(Console().width, TABLE_WIDTH)).print(verdicts.drawn(rows))
+    rows = _compiled(entries + programs)
+    console = Console(width=max(Console().width, TABLE_WIDTH))
+    console.print(verdicts.drawn(rows[: len(entries)], verdicts.ENTRY_COLUMNS))
+    if programs:
+        console.print(verdicts.drawn(rows[len(entries) :], verdicts.PROGRAM_COLUMNS))
     for row in rows:
         print(verdicts.line(row))
     if not options.only:
         name = "aot_candidates.json" if options.candidates else "aot.json"
-        write_json(RESULTS / name, {"rows": rows})
+        versions = {package: version(package) for package in PACKAGES}
+        write_json(RESULTS / name, {"versions": versions, "rows": rows})
     failing = [row for row in rows if row["problems"]]
     for row in failing:
         print(f"error: {row['name']}: {'; '.join(row['problems'])}", file=sys.stderr)
     print(f"{len(rows) - len(failing)} of {len(rows)} compile as they should")
-    return int(bool(failing) and not options.candidates)
+    return int(bool(failing))
 
 
-def _compiled(entries: list[Entry]) -> list[dict[str, Any]]:
-    """A row for each entry, in their order; a process for each architecture works on them."""
-    by_architecture: dict[str, list[Entry]] = {}
-    for entry in entries:
-        by_architecture.setdefault(entry.key.architecture, []).append(entry)
+def _entries(entries: list[Entry], only: str) -> list[Task]:
+    return [
+        Task(entry.name, entry.key.architecture, entry.question(), partial(entry_row, entry))
+        for entry in entries
+        if re.search(only, entry.name)
+    ]
+
+
+def _programs(only: str) -> list[Task]:
+    return [
+        Task(name, program.architecture, {"program": name}, partial(program_row, name, program))
+        for name, program in PROGRAMS.items()
+        if re.search(only, name)
+    ]
+
+
+def _compiled(tasks: list[Task]) -> list[verdicts.Row]:
+    """A row for each task, in their order; a process for each architecture works on them."""
+    architectures = sorted({task.architecture for task in tasks})
     with (
         Progress(console=Console(stderr=True)) as progress,
-        ThreadPoolExecutor(len(by_architecture)) as pool,
+        ThreadPoolExecutor(len(architectures)) as pool,
     ):
-        task = progress.add_task("compiling", total=len(entries))
-        sides = pool.map(
-            lambda name: _answers(name, by_architecture[name], lambda: progress.advance(task)),
-            by_architecture,
+        bar = progress.add_task("compiling", total=len(tasks))
+
+        def work(architecture: str) -> list[verdicts.Row]:
+            mine = [task for task in tasks if task.architecture == architecture]
+            return _rows(architecture, mine, lambda: progress.advance(bar))
+
+        by_architecture = dict(
+            zip(architectures, map(iter, pool.map(work, architectures)), strict=True)
         )
-        answers = {entry: answer for side in sides for entry, answer in side}
-    return [verdicts.row(entry, answers[entry]) for entry in entries]
+    return [next(by_architecture[task.architecture]) for task in tasks]
 
 
-def _answers(
-    architecture: str, entries: list[Entry], done: Callable[[], None]
-) -> list[tuple[Entry, dict[str, Any]]]:
-    """What became of entries of one architecture."""
-    worker, answers = None, []
-    for entry in entries:
+def _rows(architecture: str, tasks: list[Task], done: Callable[[], None]) -> list[verdicts.Row]:
+    """What became of the tasks of one architecture."""
+    worker, rows = None, []
+    for task in tasks:
         worker = worker or _worker(architecture)
         try:
-            answer = worker.ask(entry.question())
+            answer = worker.ask(task.question)
         except SystemExit as end:  # A compiler that crashes takes its process along.
             answer, worker = {"kernels": [], "error": str(end)}, None
-        answers.append((entry, answer))
+        rows.append(task.row(answer))
         done()
     if worker:
         worker.close()
-    return answers
+    return rows
 
 
 def _worker(architecture: str) -> Worker:

@@ -39,20 +39,25 @@ def test_registers_spills_and_warnings_of_each_kernel() -> None:
     assert "serialized" in second.warnings[0]
 
 
-def test_launches_of_triton_kernels_without_those_of_xla() -> None:
+def test_launches_of_triton_kernels() -> None:
     thunks = """\
 001: kCustomKernel [source       | next=002 (1)] loop_add_fusion grid: [1, 1, 1] threads: [8, 1, 1]  shared_memory: 0 bytes
 002: kCustomKernel [prev=001 (1) | sink        ] decode_split grid: [1, 16, 8] threads: [128, 1, 1]  shared_memory: 56320 bytes
 """  # noqa: E501
-    hlo = """\
-  %loop_add.fusion = s32[8]{0} fusion(%length_B.1), kind=kLoop, calls=%fused_add
-  ROOT %pallas_call.5 = f32[8]{0} custom-call(%loop_add.fusion), custom_call_target="triton"
-"""
     assert reports.triton_launches(thunks) == {
         "loop_add_fusion": reports.Launch(8, 0),
         "decode_split": reports.Launch(128, 56320),
     }
-    assert reports.fusions(hlo) == {"loop_add_fusion"}
+
+
+def test_calls_of_pallas_kernels() -> None:
+    hlo = """\
+  %fusion.1 = s32[8]{0} fusion(%length_B.1), metadata={op_name="jit(step)/min"}
+  %pallas_call.5 = f32[8]{0} custom-call(%fusion.1), metadata={op_name="jit(step)/decode/pallas_call"}
+  %pallas_call.6 = f32[8]{0} custom-call(%fusion.1), metadata={op_name="jit(step)/decode/pallas_call"}
+"""  # noqa: E501
+    assert reports.pallas_calls(hlo) == {"decode": 2}
+    assert reports.named("decode__12") == reports.named("decode_mosaic_gpu_kernel") == "decode"
 
 
 def test_launches_of_mosaic_kernels() -> None:
@@ -107,7 +112,7 @@ ENTRY = Entry(
 
 
 def test_nothing_is_wrong_with_a_kernel_that_fits() -> None:
-    assert verdicts.row(ENTRY, {"kernels": [KERNEL]})["problems"] == []
+    assert verdicts.entry_row(ENTRY, {"kernels": [KERNEL]})["problems"] == []
 
 
 @pytest.mark.parametrize(
@@ -121,12 +126,12 @@ def test_nothing_is_wrong_with_a_kernel_that_fits() -> None:
     ],
 )
 def test_what_is_wrong_with_an_entry(answer: dict[str, Any], problem: str) -> None:
-    (found,) = verdicts.row(ENTRY, answer)["problems"]
+    (found,) = verdicts.entry_row(ENTRY, answer)["problems"]
     assert problem in found
 
 
 def test_a_row_is_a_line_for_scripts() -> None:
-    assert verdicts.line(verdicts.row(ENTRY, {"kernels": [KERNEL]})) == (
+    assert verdicts.line(verdicts.entry_row(ENTRY, {"kernels": [KERNEL]})) == (
         "aot sm90/pallas_mosaic/attention_forward/bfloat16/128-0-128 compiles tile=128x128/8/2 "
         "registers=168 spills=0 stack=0 threads=384 shared=165976 blocks=1 seconds=1.5 "
         "products=wgmma copies=none warnings=0"
