@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention's forward pass in Mosaic GPU (Shah et al., "FlashAttention-3", 2024, section 3).
 
-A program owns a block of queries of one head, 64 for each warpgroup that computes, and goes through
-the keys that any of them sees. The warpgroups take turns in starting products, so that one's
-softmax falls into the time of the others' products; and a warpgroup starts the product of the next
-block's scores before that of the last block's weights and values, so that its softmax overlaps the
-latter too.
+A program owns a block of queries of one head, a part of it for each warpgroup that computes, and
+goes through the keys that any of them sees. The warpgroups take turns in starting products, so that
+one's softmax falls into the time of the others' products; and a warpgroup starts the product for
+the next block's scores before that of the last block's weights and values, so that its own softmax
+runs beside the latter.
 
 Letters as in `kernels.attention`; further R the queries of a warpgroup, C the keys of a block.
 """
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.experimental.pallas.mosaic_gpu as plgpu
@@ -21,53 +23,12 @@ from jax import Array, lax
 from jax.experimental import pallas as pl
 
 from kernels import tiles
-from kernels._attention import operands as blocks
 from kernels._attention import warpgroup
-from kernels._attention.operands import Operands, Spans
-from kernels._attention.warpgroup import LOG2_E, ROWS, Ref
+from kernels._attention.operands import Operands, Spans, Visits, visits
+from kernels._attention.warpgroup import LOG2_E, Ref
 
 # Finite, so that the difference of two masked scores is a number.
 _MASKED = -1e30
-
-
-class _Shared(NamedTuple):
-    """Shared memory of a program, and the barriers of those who fill and read it."""
-
-    queries: list[Ref]
-    """Without and with rotation, by warpgroup; in the end, the outputs."""
-    first: Ref
-    logsumexps: Ref
-    queries_ready: Ref
-    keys: list[Ref]
-    values: Ref
-    keys_ready: Ref
-    values_ready: Ref
-    keys_free: Ref
-    values_free: Ref
-    turn: Ref
-    """Whose it is to start products."""
-    through: list[Ref]
-
-
-class _Place(NamedTuple):
-    """What a program owns, and what it goes through."""
-
-    batch: Array
-    head: Array
-    start: Array
-    visits: blocks.Visits
-
-
-class _State(NamedTuple):
-    """Of a warpgroup's softmax: exponentials are of differences to `largest_R`, to base 2."""
-
-    weights_RC: Array
-    """Of the last block of keys, which `out_RW` does not yet have."""
-    out_RW: Array
-    largest_R: Array
-    total_R: Array
-    shrink_R: Array
-    """What `out_RW` has still to be multiplied with."""
 
 
 def forward(
@@ -75,224 +36,312 @@ def forward(
 ) -> tuple[Array, Array]:
     """See `kernels._attention.fused.Backend`."""
     batch, num_heads, length, _ = operands.q_BNTH.shape
-    shape = batch, num_heads, length
     dtype, width = operands.q_BNTH.dtype, operands.widths[2]
-    out_type = [
-        jax.ShapeDtypeStruct((*shape, width), dtype),
-        jax.ShapeDtypeStruct(shape, jnp.float32),
-    ]
+
+    def kernel(inputs: tuple[Operands, Ref], outputs: Sequence[Ref], scratch: _Scratch) -> None:
+        # The last queries see the most keys: what takes longest comes first.
+        start = length - (lax.axis_index("block") + 1) * tile.rows
+        end = start + tile.rows - 1
+        first_T: Ref = inputs[1].at[lax.axis_index("batch")]
+        first, first_of_end = first_T[start], first_T[end]
+        visited = visits((first, end), (first_of_end, start), tile.columns)
+        shared = scale * LOG2_E, operands.group, tile, inputs, outputs, scratch
+        program = _Program(*shared, start, visited)
+        warpgroup.split(tile.num_warps // 4, program.copy, program.compute)
+
     out_BNTW, logsumexp_BNT = warpgroup.launch(
-        partial(_program, operands.group, scale * LOG2_E, tile),
+        kernel,
         (operands, spans.first_BT),
-        out_type,
-        {"head": num_heads, "batch": batch, "block": length // tile.rows},
+        [
+            jax.ShapeDtypeStruct((batch, num_heads, length, width), dtype),
+            jax.ShapeDtypeStruct((batch, num_heads, length), jnp.float32),
+        ],
+        # Heads of the same keys side by side.
+        {"block": length // tile.rows, "batch": batch, "head": num_heads},
         tile.num_warps // 4,
-        {"shared": _shared(operands, tile)},
+        {"scratch": _scratch(operands, tile)},
+        "attention_forward",
     )
     return out_BNTW, logsumexp_BNT
 
 
-def _shared(operands: Operands, tile: tiles.Tile) -> _Shared:
-    head_dim, rope, width = operands.widths
-    parts = [head_dim, rope] if rope else [head_dim]
+class _Scratch(NamedTuple):
+    """Shared memory: what a program owns, one for each warpgroup; and what it goes through."""
+
+    queries: list[Ref]
+    """With, where there is one, the rotated query; the first becomes the output."""
+    logsumexps: Ref
+    queries_ready: Ref
+    turn: Ref
+    """To start products."""
+    keys: list[Ref]
+    keys_ready: Ref
+    keys_free: Ref
+    values: Ref
+    values_ready: Ref
+    values_free: Ref
+    through: list[Ref]
+
+
+def _scratch(operands: Operands, tile: tiles.Tile) -> _Scratch:
     dtype = operands.q_BNTH.dtype
-    threads, stages, columns = tile.num_warps // 4, tile.num_stages, tile.columns
-    free = plgpu.Barrier(num_arrivals=threads, num_barriers=stages)
-    return _Shared(
-        queries=[warpgroup.matrix((threads, ROWS, part), dtype) for part in parts],
-        first=plgpu.SMEM((threads, ROWS), jnp.int32),
-        logsumexps=plgpu.SMEM((threads, ROWS), jnp.float32),
-        queries_ready=plgpu.Barrier(num_arrivals=len(parts) + 1, num_barriers=threads),
+    num_computing, stages, columns = tile.num_warps // 4, tile.num_stages, tile.columns
+    own = num_computing, tile.rows // num_computing
+    parts = [query.shape[-1] for query, _ in operands.pairs()]
+    free = plgpu.Barrier(num_arrivals=num_computing, num_barriers=stages)
+    return _Scratch(
+        queries=[warpgroup.matrix((*own, part), dtype) for part in parts],
+        logsumexps=plgpu.SMEM(own, jnp.float32),
+        queries_ready=plgpu.Barrier(num_arrivals=len(parts), num_barriers=num_computing),
+        turn=plgpu.Barrier(num_barriers=num_computing),
         keys=[warpgroup.matrix((stages, columns, part), dtype) for part in parts],
-        values=warpgroup.matrix((stages, columns, width), dtype),
         keys_ready=plgpu.Barrier(num_arrivals=len(parts), num_barriers=stages),
-        values_ready=plgpu.Barrier(num_barriers=stages),
         keys_free=free,
+        values=warpgroup.matrix((stages, columns, operands.widths[2]), dtype),
+        values_ready=plgpu.Barrier(num_barriers=stages),
         values_free=free,
-        turn=plgpu.Barrier(num_barriers=threads),
-        through=warpgroup.through((threads, ROWS, columns), dtype),
+        through=warpgroup.through((*own, columns), dtype),
     )
 
 
-def _program(group, factor, tile, inputs, outputs, *, shared):
-    operands, first_BT = inputs
-    batch, head = lax.axis_index("batch"), lax.axis_index("head")
-    # The last queries see most keys: they go first.
-    block = operands.q_BNTH.shape[2] // tile.rows - 1 - lax.axis_index("block")
-    start = block * tile.rows
-    end = start + tile.rows - 1
-    first, first_of_last = first_BT[batch, start], first_BT[batch, end]
-    visits = blocks.visits((first, end), (first_of_last, start), tile.columns)
-    place = _Place(batch, head, start, visits)
-    threads = tile.num_warps // 4
-    thread = lax.axis_index(warpgroup.AXIS)
+class _State(NamedTuple):
+    """A warpgroup's softmax; weights are exponentials of differences to the largest, to base 2."""
 
-    @pl.when(thread == threads)
-    def _():
-        warpgroup.leave_registers()
-        _copy(place, group, tile, inputs, shared)
-
-    @pl.when(thread < threads)
-    def _():
-        warpgroup.take_registers(threads)
-        _compute(place, factor, tile, outputs, shared)
+    weights_RC: Array
+    """Of the last block, whose values the output does not have yet."""
+    out_RW: Array
+    largest_R: Array
+    total_R: Array
+    shrink_R: Array
+    """What the output has still to be multiplied with."""
 
 
-def _copy(place, group, tile, inputs, shared):
-    """What the copying warpgroup does."""
-    operands, first_BT = inputs
-    batch, head, start, visits = place
-    pairs = operands.pairs()
-    for i in range(tile.num_warps // 4):
-        at = pl.ds(start + i * ROWS, ROWS)
-        ready = shared.queries_ready.at[i]
-        for (query, _), own in zip(pairs, shared.queries, strict=True):
-            plgpu.copy_gmem_to_smem(query.at[batch, head, at], own.at[i], ready)
-        plgpu.copy_gmem_to_smem(first_BT.at[batch, at], shared.first.at[i], ready)
-    key_head = lax.div(head, jnp.int32(group))
+@dataclasses.dataclass(frozen=True)
+class _Program:
+    """What all warpgroups of a program know."""
 
-    def keys_of(step):
-        return pl.ds((visits.begin + step) * tile.columns, tile.columns)
+    factor: float
+    """Of the scores, which makes them logarithms to base 2."""
+    group: int
+    tile: tiles.Tile
+    inputs: tuple[Operands, Ref]
+    outputs: Sequence[Ref]
+    scratch: _Scratch
+    start: Array
+    """The first of its queries."""
+    visits: Visits
 
-    def copy_keys(step, slot):
-        ready = shared.keys_ready.at[slot]
-        keys = [operands.k_BKTH.at[batch, key_head, keys_of(step)]]
-        if operands.k_rope_BTP is not None:
-            keys.append(operands.k_rope_BTP.at[batch, keys_of(step)])
-        for key, smem in zip(keys, shared.keys, strict=True):
-            plgpu.copy_gmem_to_smem(key, smem.at[slot], ready)
+    @property
+    def num_computing(self) -> int:
+        return self.tile.num_warps // 4
 
-    def copy_values(step, slot):
-        values = operands.v_BKTW.at[batch, key_head, keys_of(step)]
-        plgpu.copy_gmem_to_smem(values, shared.values.at[slot], shared.values_ready.at[slot])
+    @property
+    def rows(self) -> int:
+        """Queries of a warpgroup."""
+        return self.tile.rows // self.num_computing
 
-    copies = [(shared.keys_free, copy_keys), (shared.values_free, copy_values)]
-    warpgroup.stream(visits.end - visits.begin, tile.num_stages, copies)
+    @property
+    def head(self) -> tuple[Array, Array]:
+        return lax.axis_index("batch"), lax.axis_index("head")
 
+    def own(self, thread: Array | int) -> Any:
+        """The queries of a warpgroup."""
+        return pl.ds(self.start + thread * self.rows, self.rows)
 
-def _compute(place, factor, tile, outputs, shared):
-    """What the computing warpgroups do."""
-    batch, head, start, visits = place
-    threads = tile.num_warps // 4
-    thread = lax.axis_index(warpgroup.AXIS)
-    own = start + thread * ROWS
-    scores_shape = ROWS, tile.columns
-    scores_RC = warpgroup.accumulator(scores_shape)
-    out_RW = warpgroup.accumulator((ROWS, shared.values.shape[-1]))
+    def copy(self) -> None:
+        """What the copying warpgroup does."""
+        operands, _ = self.inputs
+        scratch, columns = self.scratch, self.tile.columns
+        batch, head = self.head
+        for i in range(self.num_computing):
+            for (query, _), smem in zip(operands.pairs(), scratch.queries, strict=True):
+                own: Ref = query.at[batch, head, self.own(i)]
+                plgpu.copy_gmem_to_smem(own, smem.at[i], scratch.queries_ready.at[i])
+        begin, _, _, end = self.visits
+        key_head = lax.div(head, self.group)
 
-    def slot_of(block):
-        return lax.rem(block - visits.begin, jnp.int32(tile.num_stages))
+        def fill_keys(step: Array, slot: Array) -> None:
+            at = pl.ds((begin + step) * columns, columns)
+            parts: list[Ref] = [operands.k_BKTH.at[batch, key_head, at]]
+            if operands.k_rope_BTP is not None:
+                parts.append(operands.k_rope_BTP.at[batch, at])
+            for part, smem in zip(parts, scratch.keys, strict=True):
+                plgpu.copy_gmem_to_smem(part, smem.at[slot], scratch.keys_ready.at[slot])
 
-    def start_scores(scores_ref, slot):
-        for query, key in zip(shared.queries, shared.keys, strict=True):
-            plgpu.wgmma(scores_ref, query.at[thread], key.at[slot].transpose((1, 0)))
+        def fill_values(step: Array, slot: Array) -> None:
+            at = pl.ds((begin + step) * columns, columns)
+            values: Ref = operands.v_BKTW.at[batch, key_head, at]
+            plgpu.copy_gmem_to_smem(values, scratch.values.at[slot], scratch.values_ready.at[slot])
 
-    def masked(scores_RC, block, from_first):
-        begin = block * tile.columns
-        last_RC = warpgroup.row_numbers(scores_shape) + (own - begin)
-        visible_RC = warpgroup.up_to(last_RC)
-        if from_first:
-            first_RC = warpgroup.by_row(shared.first.at[thread], scores_shape) - begin
-            visible_RC &= warpgroup.since(first_RC)
-        return jnp.where(visible_RC, scores_RC, _MASKED)
-
-    def first_step(scores_ref):
-        start_scores(scores_ref, 0)
-        scores_RC = plgpu.wgmma_accumulator_load(scores_ref)
-        plgpu.barrier_arrive(shared.keys_free.at[0])
-        scores_RC = masked(scores_RC, visits.begin, from_first=True)
-        # More than what is masked, so that its weight is 0 where a row has seen nothing else yet.
-        largest_R = _by_row(0.5 * _MASKED * factor)
-        weights_RC, *rest = _softmax(scores_RC, largest_R, _by_row(0.0), factor)
-        weights_RC = weights_RC.astype(shared.values.dtype)
-        return lax.optimization_barrier(weights_RC), *rest
-
-    def step(causal, from_first, block, state):
-        return pl.run_scoped(partial(products, causal, from_first, block, state), scores_RC, out_RW)
-
-    def products(causal, from_first, block, state, scores_ref, out_ref):
-        slot, before = slot_of(block), slot_of(block - 1)
-        out_RW = state.out_RW * _across(state.shrink_R, state.out_RW)
-        plgpu.barrier_wait(shared.keys_ready.at[slot])
-        plgpu.barrier_wait(shared.turn.at[thread])
-        warpgroup.go_on(out_ref, out_RW, shared.through)
-        start_scores(scores_ref, slot)
-        plgpu.barrier_wait(shared.values_ready.at[before])
-        warpgroup.multiply(out_ref, state.weights_RC, shared.values.at[before], shared.through)
-        plgpu.barrier_arrive(shared.turn.at[lax.rem(thread + 1, jnp.int32(threads))])
-        scores_RC = plgpu.wgmma_accumulator_load(scores_ref, wait_n=1)
-        plgpu.barrier_arrive(shared.keys_free.at[slot])
-        if causal:
-            scores_RC = masked(scores_RC, block, from_first)
-        weights_RC, largest_R, total_R, shrink_R = _softmax(
-            scores_RC, state.largest_R, state.total_R, factor
+        warpgroup.stream(
+            end - begin,
+            self.tile.num_stages,
+            [(scratch.keys_free, fill_keys), (scratch.values_free, fill_values)],
         )
-        out_RW = warpgroup.sum_of(out_ref, out_RW, shared.through)
-        plgpu.barrier_arrive(shared.values_free.at[before])
-        # Until here the product reads the registers of the weights before.
-        weights_RC, out_RW = lax.optimization_barrier((weights_RC, out_RW))
-        weights_RC = lax.optimization_barrier(weights_RC.astype(state.weights_RC.dtype))
-        return _State(weights_RC, out_RW, largest_R, total_R, shrink_R)
 
-    def last_product(state, out_ref):
-        slot = slot_of(visits.end - 1)
-        out_RW = state.out_RW * _across(state.shrink_R, state.out_RW)
-        plgpu.barrier_wait(shared.values_ready.at[slot])
-        warpgroup.go_on(out_ref, out_RW, shared.through)
-        warpgroup.multiply(out_ref, state.weights_RC, shared.values.at[slot], shared.through)
-        out_RW = warpgroup.sum_of(out_ref, out_RW, shared.through)
-        plgpu.barrier_arrive(shared.values_free.at[slot])
+    def compute(self) -> None:
+        """What the other warpgroups do."""
+        turn = self.scratch.turn
+        thread = lax.axis_index(warpgroup.AXIS)
+        begin, whole, broken, end = self.visits
+
+        @pl.when(thread == self.num_computing - 1)
+        def _() -> None:
+            plgpu.barrier_arrive(turn.at[0])
+
+        plgpu.barrier_wait(self.scratch.queries_ready.at[thread])
+        state = self.first_step()
+        for after_last, before_first, first, last in (
+            (True, True, begin + 1, whole),
+            (False, False, jnp.maximum(whole, begin + 1), broken),
+            (True, False, jnp.maximum(broken, begin + 1), end),
+        ):
+            step = partial(self.step, after_last, before_first)
+            state = lax.fori_loop(first - begin, last - begin, step, state)
+        self.write(state, self.last_product(state, end - begin - 1))
+
+        @pl.when(thread == 0)
+        def _() -> None:
+            plgpu.barrier_wait(turn.at[0])
+
+    def first_step(self) -> _State:
+        """Takes in the first block's scores."""
+
+        def products(scores_ref: Ref) -> Array:
+            self.start_scores(scores_ref, 0)
+            return plgpu.wgmma_accumulator_load(scores_ref)
+
+        shape = self.rows, self.tile.columns
+        self.await_keys(0)
+        scores_RC = pl.run_scoped(products, warpgroup.accumulator(shape))
+        plgpu.barrier_arrive(self.scratch.keys_free.at[0])
+        scores_RC = self.masked(scores_RC, 0, before_first=True)
+        # More than what is masked, whose weights are thus 0 even where a row sees nothing yet.
+        largest_R = _filled(self.rows, 0.5 * _MASKED * self.factor)
+        weights_RC, *rest = self.softmax(scores_RC, largest_R, _filled(self.rows, 0.0))
+        weights_RC = lax.optimization_barrier(weights_RC.astype(self.scratch.values.dtype))
+        self.await_keys(1)
+        out_RW = jnp.zeros((self.rows, self.scratch.values.shape[-1]), jnp.float32)
+        return _State(weights_RC, plgpu.layout_cast(out_RW, plgpu.Layout.WGMMA), *rest)
+
+    def step(self, after_last: bool, before_first: bool, i: Array, state: _State) -> _State:
+        """Takes in the scores of the i-th block, and the values of the one before.
+
+        Args:
+            after_last: whether there are keys behind a query, to be masked.
+            before_first: whether there are keys before those that a query sees.
+            i: which block.
+            state: the softmax so far.
+        """
+        scratch = self.scratch
+        thread = lax.axis_index(warpgroup.AXIS)
+        slot, slot_before = self.slot(i), self.slot(i - 1)
+
+        def products(scores_ref: Ref, out_ref: Ref) -> _State:
+            out_RW = state.out_RW * _across(state.shrink_R, state.out_RW)
+            plgpu.barrier_wait(scratch.turn.at[thread])
+            warpgroup.go_on(out_ref, out_RW, scratch.through)
+            self.start_scores(scores_ref, slot)
+            plgpu.barrier_wait(scratch.values_ready.at[slot_before])
+            values: Ref = scratch.values.at[slot_before]
+            warpgroup.multiply(out_ref, state.weights_RC, values, scratch.through)
+            plgpu.barrier_arrive(scratch.turn.at[lax.rem(thread + 1, self.num_computing)])
+            scores_RC = plgpu.wgmma_accumulator_load(scores_ref, wait_n=1)
+            plgpu.barrier_arrive(scratch.keys_free.at[slot])
+            if after_last:
+                scores_RC = self.masked(scores_RC, i, before_first)
+            softmax = self.softmax(scores_RC, state.largest_R, state.total_R)
+            # What waits for keys is a branch, which the compiler moves no instruction across: else
+            # it would wait for the product before it computes the weights.
+            weights_RC, *rest = lax.optimization_barrier(softmax)
+            self.await_keys(i + 1)
+            out_RW = warpgroup.sum_of(out_ref, out_RW, scratch.through)
+            plgpu.barrier_arrive(scratch.values_free.at[slot_before])
+            # The product read the registers of the last weights until here.
+            weights_RC, out_RW = lax.optimization_barrier((weights_RC, out_RW))
+            weights_RC = lax.optimization_barrier(weights_RC.astype(state.weights_RC.dtype))
+            return _State(weights_RC, out_RW, *rest)
+
+        width = scratch.values.shape[-1]
+        sums = (warpgroup.accumulator((self.rows, n)) for n in (self.tile.columns, width))
+        return pl.run_scoped(products, *sums)
+
+    def last_product(self, state: _State, i: Array | int) -> Array:
+        """The output with the values of the last block, the i-th."""
+        scratch, slot = self.scratch, self.slot(i)
+
+        def product(out_ref: Ref) -> Array:
+            out_RW = state.out_RW * _across(state.shrink_R, state.out_RW)
+            plgpu.barrier_wait(scratch.values_ready.at[slot])
+            warpgroup.go_on(out_ref, out_RW, scratch.through)
+            values: Ref = scratch.values.at[slot]
+            warpgroup.multiply(out_ref, state.weights_RC, values, scratch.through)
+            return warpgroup.sum_of(out_ref, out_RW, scratch.through)
+
+        out_RW = pl.run_scoped(
+            product, warpgroup.accumulator((self.rows, scratch.values.shape[-1]))
+        )
+        plgpu.barrier_arrive(scratch.values_free.at[slot])
         return out_RW
 
-    @pl.when(thread == threads - 1)
-    def _():
-        plgpu.barrier_arrive(shared.turn.at[0])
+    def write(self, state: _State, out_RW: Array) -> None:
+        """Output and logarithms, by way of shared memory."""
+        thread = lax.axis_index(warpgroup.AXIS)
+        out_ref: Ref = self.scratch.queries[0].at[thread]
+        out_ref[...] = (out_RW * _across(1 / state.total_R, out_RW)).astype(out_ref.dtype)
+        logsumexp_ref: Ref = self.scratch.logsumexps.at[thread]
+        logsumexp_ref[...] = (state.largest_R + jnp.log2(state.total_R)) * math.log(2)
+        plgpu.commit_smem()
+        for smem, output in zip((out_ref, logsumexp_ref), self.outputs, strict=True):
+            plgpu.copy_smem_to_gmem(smem, output.at[*self.head, self.own(thread)])
+        plgpu.wait_smem_to_gmem(0, wait_read_only=True)
 
-    plgpu.barrier_wait(shared.queries_ready.at[thread])
-    plgpu.barrier_wait(shared.keys_ready.at[0])
-    weights_RC, *rest = pl.run_scoped(first_step, scores_RC)
-    zeros_RW = plgpu.layout_cast(jnp.zeros(out_RW.shape, jnp.float32), plgpu.Layout.WGMMA)
-    state = _State(weights_RC, zeros_RW, *rest)
-    begin = visits.begin + 1
-    for causal, from_first, first, end in (
-        (True, True, begin, visits.whole),
-        (False, False, jnp.maximum(begin, visits.whole), visits.broken),
-        (True, False, jnp.maximum(begin, visits.broken), visits.end),
-    ):
-        state = lax.fori_loop(first, end, partial(step, causal, from_first), state)
-    sum_RW = pl.run_scoped(partial(last_product, state), out_RW)
+    def slot(self, i: Array | int) -> Array:
+        """Where the i-th block lies."""
+        return lax.rem(jnp.int32(i), self.tile.num_stages)
 
-    @pl.when(thread == 0)
-    def _():
-        plgpu.barrier_wait(shared.turn.at[0])
+    def await_keys(self, i: Array | int) -> None:
+        """Of the i-th block, where there is one."""
 
-    out, logsumexps = shared.queries[0].at[thread], shared.logsumexps.at[thread]
-    out[...] = (sum_RW * _across(1 / state.total_R, sum_RW)).astype(out.dtype)
-    logsumexps[...] = (state.largest_R + jnp.log2(state.total_R)) * math.log(2)
-    plgpu.commit_smem()
-    at = pl.ds(own, ROWS)
-    plgpu.copy_smem_to_gmem(out, outputs[0].at[batch, head, at])
-    plgpu.copy_smem_to_gmem(logsumexps, outputs[1].at[batch, head, at])
-    plgpu.wait_smem_to_gmem(0)
+        @pl.when(i < self.visits.end - self.visits.begin)
+        def _() -> None:
+            plgpu.barrier_wait(self.scratch.keys_ready.at[self.slot(i)])
+
+    def start_scores(self, scores_ref: Ref, slot: Array | int) -> None:
+        """Starts the products of queries and keys."""
+        thread = lax.axis_index(warpgroup.AXIS)
+        for query, key in zip(self.scratch.queries, self.scratch.keys, strict=True):
+            plgpu.wgmma(scores_ref, query.at[thread], key.at[slot].transpose((1, 0)))
+
+    def masked(self, scores_RC: Array, i: Array | int, before_first: bool) -> Array:
+        """Scores of the i-th block, with little for what is not visible."""
+        thread = lax.axis_index(warpgroup.AXIS)
+        shape = self.rows, self.tile.columns
+        begin = (self.visits.begin + i) * self.tile.columns
+        last_RC = warpgroup.row_numbers(shape) + (self.start + thread * self.rows - begin)
+        visible_RC = warpgroup.up_to(last_RC)
+        if before_first:
+            batch, _ = self.head
+            first_T: Ref = self.inputs[1].at[batch, self.own(thread)]
+            visible_RC &= warpgroup.since(warpgroup.by_row(first_T, shape) - begin)
+        return jnp.where(visible_RC, scores_RC, _MASKED)
+
+    def softmax(
+        self, scores_RC: Array, largest_R: Array, total_R: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """Weights, the largest and the sum with them, and what shrinks sums of others."""
+        new_R = jnp.maximum(largest_R, jnp.max(scores_RC, axis=1) * self.factor)
+        weights_RC = jnp.exp2(scores_RC * self.factor - _across(new_R, scores_RC))
+        shrink_R = jnp.exp2(largest_R - new_R)
+        return weights_RC, new_R, total_R * shrink_R + jnp.sum(weights_RC, axis=1), shrink_R
 
 
-def _softmax(
-    scores_RC: Array, largest_R: Array, total_R: Array, factor: float
-) -> tuple[Array, Array, Array, Array]:
-    """Weights, largest score and sum with `scores_RC` taken in, and what shrinks sums before."""
-    new_R = jnp.maximum(largest_R, jnp.max(scores_RC, axis=1) * factor)
-    weights_RC = jnp.exp2(scores_RC * factor - _across(new_R, scores_RC))
-    shrink_R = jnp.exp2(largest_R - new_R)
-    total_R = total_R * shrink_R + jnp.sum(weights_RC, axis=1)
-    return weights_RC, new_R, total_R, shrink_R
-
-
-def _by_row(number: float) -> Array:
-    """The number for every row of a warpgroup."""
-    numbers_R = jnp.full((ROWS,), number, jnp.float32)
+def _filled(rows: int, number: float) -> Array:
+    """The number for each row of a warpgroup."""
+    numbers_R = jnp.full((rows,), number, jnp.float32)
     return plgpu.layout_cast(numbers_R, plgpu.Layout.WGMMA.reduce(1))
 
 
 def _across(x_R: Array, like: Array) -> Array:
-    """A number of each row in all its columns, of which there are as many as `like` has."""
+    """Each row's number in all its columns, of which there are as many as `like` has."""
     return lax.broadcast_in_dim(x_R, like.shape, (0,))
