@@ -10,6 +10,7 @@ Further letters: G the query heads of a key head; R those of them that a program
 what a matrix product takes; C the places of a step; J the splits.
 """
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -157,7 +158,8 @@ def _split_kernel(
         steps = pl.cdiv(end - start, tile.columns)
         out_WR, largest_R, total_R = jax.lax.fori_loop(0, steps, step, nothing)
         there_RW = jnp.broadcast_to(there_R[:, None], (rows, width))
-        triton.store(out_ref.at[heads], out_WR.T, mask=there_RW)
+        # The second kernel finds it in the cache of the GPU, however much is read meanwhile.
+        triton.store(out_ref.at[heads], out_WR.T, mask=there_RW, eviction_policy="evict_last")
         triton.store(largest_ref.at[heads], largest_R, mask=there_R)
         triton.store(total_ref.at[heads], total_R, mask=there_R)
 
@@ -202,7 +204,7 @@ def _together_kernel(
         here, there_J = pl.ds(first, _SPLITS), first + jnp.arange(_SPLITS) < count
         largest_J = triton.load(largest_ref.at[here], mask=there_J, other=_MASKED)
         total_J = triton.load(total_ref.at[here], mask=there_J, other=0.0)
-        out_JW = _loaded(out_parts_ref.at[here], there_J)
+        out_JW = _loaded(out_parts_ref.at[here], there_J, "evict_first")
         new = jnp.maximum(largest, jnp.max(largest_J))
         weights_J, kept = jnp.exp2(largest_J - new), jnp.exp2(largest - new)
         out_W = out_W * kept + jnp.sum(out_JW * weights_J[:, None], axis=0)
@@ -213,10 +215,10 @@ def _together_kernel(
     out_ref[...] = (out_W / total).astype(out_ref.dtype)
 
 
-def _loaded(ref: Any, there: Array) -> Array:
+def _loaded(ref: Any, there: Array, eviction_policy: str | None = None) -> Array:
     """Rows of a matrix, zeros in place of those that are not there."""
     mask = jnp.broadcast_to(there[:, None], ref.shape)
-    return triton.load(ref, mask=mask, other=0.0)
+    return triton.load(ref, mask=mask, other=0.0, eviction_policy=eviction_policy)
 
 
 def _product(left: Array, right: Array, left_axis: int, right_axis: int) -> Array:
@@ -231,13 +233,16 @@ def _product(left: Array, right: Array, left_axis: int, right_axis: int) -> Arra
 
 
 def candidates(key: tiles.Key) -> tuple[tiles.Tile, ...]:
-    """Tiles that a sweep tries for `key`."""
-    bytes_of_place = jnp.dtype(key.dtype).itemsize * sum(key.widths)
+    """Tiles that a sweep tries for `key`: those that keep enough bytes on their way to a core."""
+    width, rope, value_width = key.widths
+    numbers = width + rope + (0 if rope else value_width)
+    step_bytes = numbers * jnp.dtype(key.dtype).itemsize
     rows = 32 if key.dtype == "bfloat16" else _FEWEST_ROWS
-    steps = (16, 32) if bytes_of_place > 1024 else (32, 64)
-    return tuple(
-        tiles.Tile(rows, columns, depth, num_warps, num_stages)
-        for depth in (512, 1024)
-        for columns in steps
-        for num_warps, num_stages in ((4, 3), (4, 4), (8, 3))
-    )
+    cuts = [
+        tiles.Tile(rows, columns, 512, num_warps, num_stages)
+        for columns in (128, 64, 32, 16)
+        for num_stages in (2, 3, 4)
+        for num_warps in (4, 8)
+        if 64 * 2**10 <= columns * num_stages * step_bytes <= 200 * 2**10
+    ]
+    return *cuts, *(dataclasses.replace(cuts[0], depth=depth) for depth in (256, 1024))
