@@ -12,7 +12,7 @@ from benchmarks._aot_reports import COPIES, PRODUCTS
 from benchmarks._aot_targets import TARGETS
 
 Row = dict[str, Any]
-"""What was compiled: its name, the figures that count, its problems in words, and the rest."""
+"""What was compiled: its name, its figures, and in words its problems and ptxas's warnings."""
 
 
 def entry_row(entry: Entry, answer: dict[str, Any]) -> Row:
@@ -22,13 +22,18 @@ def entry_row(entry: Entry, answer: dict[str, Any]) -> Row:
     if entry.key.dtype == "bfloat16" and kernels and _used(PRODUCTS, kernels) == "none":
         problems.append("its products of bfloat16 are not those of tensor cores")
     figures = {"tile": entry.cut, **(_worst(kernels) if kernels else {})}
-    return {"name": entry.name, "problems": problems, "figures": figures, "kernels": kernels}
+    return {
+        "name": entry.name,
+        "problems": problems,
+        "warnings": _warnings(kernels),
+        "figures": figures,
+    }
 
 
 def program_row(name: str, program: Program, answer: dict[str, Any]) -> Row:
     """Of a whole program, with what a worker answered."""
     if "error" in answer:
-        return {"name": name, "problems": _failure(answer), "figures": {}}
+        return {"name": name, "problems": _failure(answer), "warnings": [], "figures": {}}
     problems = _faults(answer["kernels"], program.architecture)
     problems += [
         f"the model does not call {kernel}"
@@ -47,7 +52,18 @@ def program_row(name: str, program: Program, answer: dict[str, Any]) -> Row:
         "spills": max((kernel["spills"] for kernel in answer["kernels"]), default=0),
         "seconds": answer["seconds"],
     }
-    return {"name": name, "problems": problems, "figures": figures, **answer}
+    return {
+        "name": name,
+        "problems": problems,
+        "warnings": _warnings(answer["kernels"]),
+        "figures": figures,
+        "bytes": answer["bytes"],
+        "mesh": answer["mesh"],
+    }
+
+
+def _warnings(kernels: list[dict[str, Any]]) -> list[str]:
+    return sorted({f"{k['name']}: {warning}" for k in kernels for warning in k["warnings"]})
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -89,7 +105,6 @@ def _worst(kernels: list[dict[str, Any]]) -> dict[str, Any]:
         "seconds": round(sum({k["case"]: k["seconds"] for k in kernels}.values()), 1),
         "products": _used(PRODUCTS, kernels),
         "copies": _used(COPIES, kernels),
-        "warnings": sum(len(kernel["warnings"]) for kernel in kernels),
     }
 
 

@@ -87,6 +87,9 @@ def main() -> int:
         versions = {package: version(package) for package in PACKAGES}
         write_json(RESULTS / name, {"versions": versions, "rows": rows})
     failing = [row for row in rows if row["problems"]]
+    for row in rows:
+        for warning in row["warnings"]:
+            print(f"warning: {row['name']}: {warning}", file=sys.stderr)
     for row in failing:
         print(f"error: {row['name']}: {'; '.join(row['problems'])}", file=sys.stderr)
     print(f"{len(rows) - len(failing)} of {len(rows)} compile as they should")

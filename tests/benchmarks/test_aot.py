@@ -11,6 +11,7 @@ import pytest
 from benchmarks import _aot_reports as reports
 from benchmarks import _aot_verdicts as verdicts
 from benchmarks._aot_entries import Entry, name_of
+from benchmarks._aot_programs import PROGRAMS
 from benchmarks._aot_targets import TARGETS
 from kernels import tiles
 
@@ -130,11 +131,42 @@ def test_what_is_wrong_with_an_entry(answer: dict[str, Any], problem: str) -> No
     assert problem in found
 
 
+def test_warnings_are_those_of_the_kernels() -> None:
+    row = verdicts.entry_row(ENTRY, {"kernels": [KERNEL | {"warnings": ["serialized"]}] * 2})
+    assert row["warnings"] == ["attention_forward: serialized"]
+
+
+PROGRAM = PROGRAMS["sm90/train_step/v1_1.3b/1_gpu"]
+ATTENTION = {"attention_forward": 1, "attention_backward_q": 1, "attention_backward_kv": 1}
+STEP = {
+    "kernels": [],
+    "calls": ATTENTION,
+    "collectives": {},
+    "gpus": 1,
+    "mesh": {"data": 1},
+    "bytes": {"arguments": 10**9, "temporary": 2 * 10**9, "results": 0},
+    "seconds": 30.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problems"),
+    [
+        ({}, []),
+        ({"calls": {}}, [f"the model does not call {name}" for name in ATTENTION]),
+        ({"bytes": {"arguments": 142 * 10**9}}, ["needs 142.0 GB of each GPU, which has 141"]),
+        ({"error": "ValueError: no"}, ["does not compile: ValueError: no"]),
+    ],
+)
+def test_what_is_wrong_with_a_program(changes: dict[str, Any], problems: list[str]) -> None:
+    assert verdicts.program_row("name", PROGRAM, STEP | changes)["problems"] == problems
+
+
 def test_a_row_is_a_line_for_scripts() -> None:
     assert verdicts.line(verdicts.entry_row(ENTRY, {"kernels": [KERNEL]})) == (
         "aot sm90/pallas_mosaic/attention_forward/bfloat16/128-0-128 compiles tile=128x128/8/2 "
         "registers=168 spills=0 stack=0 threads=384 shared=165976 blocks=1 seconds=1.5 "
-        "products=wgmma copies=none warnings=0"
+        "products=wgmma copies=none"
     )
 
 
