@@ -58,49 +58,21 @@ def _parts(
     operands: Operands, length_B: Array, scale: float, places: int, tile: tiles.Tile
 ) -> Parts:
     """What each split gives."""
-    num_kv_heads, group, widths = operands.k_BKSH.shape[1], operands.group, operands.widths
+    num_kv_heads, group, width = operands.k_BKSH.shape[1], operands.group, operands.widths[-1]
     rows = min(tile.rows, max(_FEWEST_ROWS, pl.next_power_of_2(group)))
     splits = pl.cdiv(places, tile.depth)
     shape = len(length_B), num_kv_heads, pl.cdiv(splits, _SPLITS) * _SPLITS, group
-
-    def here(*axes: int | None) -> pl.BlockSpec:
-        """Of an array of all rows, key heads and splits, or as many of these as are None."""
-        leading = axes.count(None)
-
-        def place(r: Any, j: Any, bk: Any) -> tuple[Any, ...]:
-            place = bk // num_kv_heads, bk % num_kv_heads, j
-            return *place[:leading], *[0] * (len(axes) - leading)
-
-        return pl.BlockSpec(axes, place)
-
-    def by_head(x_BN: Array) -> tuple[Array, pl.BlockSpec]:
-        x_BKG = x_BN.reshape(*shape[:2], group, x_BN.shape[-1])
-        return x_BKG, here(None, None, *x_BKG.shape[2:])
-
-    q_BNH, k_BKSH, v_BKSW, q_rope_BNP, k_rope_BSP = operands
-    inputs = {
-        "length": (length_B, here(None)),
-        "q": by_head(q_BNH),
-        "k": (k_BKSH, here(None, None, *k_BKSH.shape[2:])),
-    }
-    if v_BKSW is not None:
-        inputs["v"] = v_BKSW, here(None, None, *v_BKSW.shape[2:])
-    if q_rope_BNP is not None and k_rope_BSP is not None:
-        inputs["q_rope"] = by_head(q_rope_BNP)
-        inputs["k_rope"] = k_rope_BSP, here(None, *k_rope_BSP.shape[1:])
+    inputs = _inputs(operands, length_B)
+    by_head = _block(num_kv_heads, None, None, None, group)
     outputs = pl.pallas_call(
         partial(_split_kernel, rows=rows, places=places, scale=scale * _LOG2_E, tile=tile),
         name="decode_split",
         # The programs that read the same places come one after the other.
         grid=(pl.cdiv(group, rows), splits, len(length_B) * num_kv_heads),
         in_specs=[{name: spec for name, (_, spec) in inputs.items()}],
-        out_specs=(
-            here(None, None, None, group, widths[-1]),
-            here(None, None, None, group),
-            here(None, None, None, group),
-        ),
+        out_specs=(_block(num_kv_heads, None, None, None, group, width), by_head, by_head),
         out_shape=(
-            jax.ShapeDtypeStruct((*shape, widths[-1]), jnp.float32),
+            jax.ShapeDtypeStruct((*shape, width), jnp.float32),
             jax.ShapeDtypeStruct(shape, jnp.float32),
             jax.ShapeDtypeStruct(shape, jnp.float32),
         ),
@@ -108,6 +80,39 @@ def _parts(
         interpret=target.is_interpreted(),
     )({name: array for name, (array, _) in inputs.items()})
     return Parts(*outputs)
+
+
+def _inputs(operands: Operands, length_B: Array) -> dict[str, tuple[Array, pl.BlockSpec]]:
+    """What a program reads, and which part of it is its own."""
+    q_BNH, k_BKSH, v_BKSW, q_rope_BNP, k_rope_BSP = operands
+    leading, block = k_BKSH.shape[:2], partial(_block, k_BKSH.shape[1])
+
+    def by_head(x_BN: Array) -> tuple[Array, pl.BlockSpec]:
+        shape = operands.group, x_BN.shape[-1]
+        return x_BN.reshape(*leading, *shape), block(None, None, *shape)
+
+    inputs = {
+        "length": (length_B, block(None)),
+        "q": by_head(q_BNH),
+        "k": (k_BKSH, block(None, None, *k_BKSH.shape[2:])),
+    }
+    if v_BKSW is not None:
+        inputs["v"] = v_BKSW, block(None, None, *v_BKSW.shape[2:])
+    if q_rope_BNP is not None and k_rope_BSP is not None:
+        inputs["q_rope"] = by_head(q_rope_BNP)
+        inputs["k_rope"] = k_rope_BSP, block(None, *k_rope_BSP.shape[1:])
+    return inputs
+
+
+def _block(num_kv_heads: int, *axes: int | None) -> pl.BlockSpec:
+    """A program's part of an array; as many axes as are None are its row, key head and split."""
+    leading = axes.count(None)
+
+    def place(r: Any, j: Any, bk: Any) -> tuple[Any, ...]:
+        own = bk // num_kv_heads, bk % num_kv_heads, j
+        return *own[:leading], *[0] * (len(axes) - leading)
+
+    return pl.BlockSpec(axes, place)
 
 
 def _split_kernel(
