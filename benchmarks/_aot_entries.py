@@ -2,11 +2,11 @@
 """What `make aot` compiles: the tile table's entries, or the tiles that a sweep would try."""
 
 import dataclasses
-from collections.abc import Callable
-from importlib import import_module
+import re
 from typing import Any
 
 from kernels import tiles
+from kernels._bench import sweep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,23 +39,17 @@ def name_of(key: tiles.Key) -> str:
     return "/".join((key.architecture, key.implementation, key.operation, key.dtype, widths))
 
 
-def table() -> list[Entry]:
-    """Of the tile table."""
-    return [Entry(key, tile) for key, tile in tiles.table().items()]
-
-
-def candidates() -> list[Entry]:
-    """What a sweep would try in place of each of the table's tiles, and those tiles."""
+def table(only: str) -> list[Entry]:
+    """Of the tile table, with a match of `only` in their names."""
     return [
-        Entry(key, tile)
-        for key, chosen in tiles.table().items()
-        for tile in dict.fromkeys((chosen, *_candidates_of(key)(key)))
+        Entry(key, tile) for key, tile in tiles.table().items() if re.search(only, name_of(key))
     ]
 
 
-def _candidates_of(key: tiles.Key) -> Callable[[tiles.Key], tuple[tiles.Tile, ...]]:
-    operation = next(
-        name for name in ("attention", "decode", "grouped_matmul") if key.operation.startswith(name)
-    )
-    module = key.implementation.removeprefix("pallas_")
-    return import_module(f"kernels._{operation}.{module}").candidates
+def candidates(only: str) -> list[Entry]:
+    """What a sweep would try for each of these: the table's tile, and others."""
+    return [
+        Entry(entry.key, tile)
+        for entry in table(only)
+        for tile in dict.fromkeys((entry.tile, *sweep.candidates(entry.key)))
+    ]
