@@ -19,6 +19,9 @@ from kernels._bench.cases import Case, Contender, Inputs
 from kernels.attention import attention
 from kernels.target import pallas_implementations
 
+# XLA's own matrix products are tuned as they compile, for longer than all the rest takes.
+_CUBLAS = {"xla_gpu_enable_triton_gemm": False}
+
 _KERNELS = "attention_forward", "attention_backward_q", "attention_backward_kv"
 
 
@@ -118,7 +121,7 @@ def _contenders(shape: Shape, ours: Sequence[str], with_xla: bool) -> list[Conte
             for name in ours
         ]
     if with_xla:
-        found.append(Contender("xla", _ours("xla")))
+        found.append(Contender("xla", _ours("xla"), compiler_options=_CUBLAS))
 
     def theirs(name: str, function: Callable[..., Array]) -> Contender:
         return Contender(name, _unpacked(function), arrange=_by_position, restore=_apart(shape))

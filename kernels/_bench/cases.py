@@ -37,6 +37,7 @@ class Contender:
     """With the reference; not where it does more than the case asks, to show what that costs."""
     arrange: Callable[[Inputs], Inputs] = _as_it_is
     """Into the layout of `function`; not timed."""
+    compiler_options: dict[str, Any] | None = None
     restore: Callable[[Any], Any] = _as_it_is
     """Its results, or gradients, as the case has them; not timed."""
 
@@ -70,32 +71,41 @@ class Program:
     def __init__(self, case: Case, contender: Contender, sets: int) -> None:
         """Traces and lowers."""
         self._case, self._contender = case, contender
-        shapes = jax.eval_shape(lambda: contender.arrange(case.draw(jax.random.key(0))))
         self._structure: Any = None
-        if not case.backward:
-            self._forward = None
-            self._measured: Any = jax.jit(self._results).lower([shapes] * sets)
-            return
-        self._forward: Any = jax.jit(self._kept).lower(shapes)
-        kept = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self._forward.out_info
-        )
-        self._measured = jax.jit(self._gradients).lower([(kept, shapes.d_out)] * sets)
+        drawn = jax.eval_shape(lambda: case.draw(jax.random.key(0)))
+        shapes = jax.eval_shape(contender.arrange, drawn)
+        self._arrange: Any = jax.jit(contender.arrange).lower(drawn)
+        self._forward: Any = jax.jit(self._kept).lower(shapes) if case.backward else None
+        if case.backward:
+            kept = _shapes(self._forward.out_info)
+            self._measured: Any = jax.jit(self._gradients).lower([(kept, shapes.d_out)] * sets)
+        else:
+            self._measured = jax.jit(self._results).lower([shapes] * sets)
+        expected = jax.eval_shape(case.expected, drawn)
+        results = _shapes(self._measured.out_info)
+        self._compared: Any = jax.jit(self._compare).lower(results, expected)
 
     def compile(self) -> "Program":
         """Compiles, which needs no Python and may be done in a thread of its own."""
-        self._measured = self._measured.compile()
+        options = self._contender.compiler_options
+        self._arrange, self._compared = self._arrange.compile(), self._compared.compile()
+        self._measured = self._measured.compile(options)
         if self._forward is not None:
-            self._forward = self._forward.compile()
+            self._forward = self._forward.compile(options)
         return self
 
     def launch(self, sets: list[Inputs]) -> Callable[[], Any]:
         """Brings the arrays into place; what is returned starts the work that is timed."""
-        arranged = [jax.jit(self._contender.arrange)(inputs) for inputs in sets]
+        arranged = [self._arrange(inputs) for inputs in sets]
         if self._forward is None:
             return lambda: self._measured(arranged)
         kept = [(self._forward(inputs), inputs.d_out) for inputs in arranged]
         return lambda: self._measured(kept)
+
+    def error(self, results: list[Any], expected: Any) -> "Error":
+        """Of the first set's results; that all are numbers, of all."""
+        largest, norm, is_finite = self._compared(results, expected)
+        return Error(float(largest), float(norm), bool(is_finite))
 
     def _results(self, sets: list[Inputs]) -> list[Any]:
         return [self._contender.function(arrays, others) for arrays, others, _ in sets]
@@ -110,28 +120,22 @@ class Program:
         pulls = ((jax.tree.unflatten(self._structure, kept), d_out) for kept, d_out in sets)
         return [self._case.wanted(pull(d_out)[0]) for pull, d_out in pulls]
 
-    def error(self, results: list[Any], expected: Any) -> "Error":
-        """Of the first set's results; that all are numbers, of all."""
-        finite = all(bool(_is_finite(x)) for x in jax.tree.leaves(results))
+    def _compare(self, results: list[Any], expected: Any) -> tuple[Array, Array, Array]:
+        finite = jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(results)]).all()
         if not self._contender.is_compared:
-            return Error(0.0, 0.0, finite)
-        largest, norm = jax.jit(self._compare)(results[0], expected)
-        return Error(float(largest), float(norm), finite)
-
-    def _compare(self, result: Any, expected: Any) -> tuple[Array, Array]:
-        mine = self._case.part(self._contender.restore(result))
+            return jnp.zeros(()), jnp.zeros(()), finite
+        mine = self._case.part(self._contender.restore(results[0]))
         found, asked = (jax.tree.leaves(tree) for tree in (mine, expected))
         gaps = [one.astype(jnp.float32) - other for one, other in zip(found, asked, strict=True)]
         largest = jnp.array([jnp.max(jnp.abs(gap)) for gap in gaps]).max()
         norms = [
             jnp.linalg.norm(gap) / jnp.linalg.norm(x) for gap, x in zip(gaps, asked, strict=True)
         ]
-        return largest, jnp.array(norms).max()
+        return largest, jnp.array(norms).max(), finite
 
 
-@jax.jit
-def _is_finite(x: Array) -> Array:
-    return jnp.isfinite(x).all()
+def _shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
 class Error(NamedTuple):

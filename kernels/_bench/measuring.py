@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -16,9 +16,19 @@ from kernels._bench.machine import Machine
 ERRORS = {"bfloat16": 0.01, "float32": 1e-4}
 """Norm of the error, as a part of the reference's, above which results are wrong."""
 
-_ROTATED_BYTES, _LAUNCH_S, _MOST_SETS = 256 << 20, 5e-4, 8
+_ROTATED_BYTES, _LAUNCH_S, _MOST_SETS = 200e6, 2e-4, 16
+"""Four times what caches hold; ten times what a launch costs the host."""
 
 Row = dict[str, Any]
+
+
+class Prepared(NamedTuple):
+    """What a case needs, being compiled."""
+
+    sets: int
+    draw: Future[Any]
+    expected: Future[Any]
+    programs: dict[str, Future[Program]]
 
 
 def rows(cases: Sequence[Case], machine: Machine, samples: int = timing.SAMPLES) -> Iterator[Row]:
@@ -27,14 +37,21 @@ def rows(cases: Sequence[Case], machine: Machine, samples: int = timing.SAMPLES)
     Everything is compiled first, in threads, so that no compiler runs beside what is timed.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        prepared = [_prepared(case, machine, pool) for case in cases]
-    for case, programs in zip(cases, prepared, strict=True):
-        yield _row(case, programs, machine, samples)
+        prepared = [prepare(pool, case, _sets(case, machine)) for case in cases]
+    for case, ready in zip(cases, prepared, strict=True):
+        yield _row(case, ready, machine, samples)
 
 
-def _prepared(case: Case, machine: Machine, pool: ThreadPoolExecutor) -> dict[str, Future[Program]]:
-    sets = _sets(case, machine)
-    return {one.name: submitted(pool, case, one, sets) for one in case.contenders}
+def prepare(pool: ThreadPoolExecutor, case: Case, sets: int) -> Prepared:
+    """Lowered here, compiled in threads."""
+    key = jax.random.key(0)
+    inputs = jax.eval_shape(case.draw, key)
+    return Prepared(
+        sets,
+        pool.submit(jax.jit(case.draw).lower(key).compile),
+        pool.submit(jax.jit(case.expected).lower(inputs).compile),
+        {one.name: submitted(pool, case, one, sets) for one in case.contenders},
+    )
 
 
 def submitted(
@@ -61,21 +78,21 @@ def _sets(case: Case, machine: Machine) -> int:
     return min(_MOST_SETS, math.ceil(max(_ROTATED_BYTES / num_bytes, _LAUNCH_S / floor_s)))
 
 
-def _row(case: Case, programs: dict[str, Future[Program]], machine: Machine, samples: int) -> Row:
-    sets_count = _sets(case, machine)
-    draw = jax.jit(case.draw)
-    sets = [draw(jax.random.key(seed)) for seed in range(sets_count)]
-    expected = jax.jit(case.expected)(sets[0])
+def _row(case: Case, ready: Prepared, machine: Machine, samples: int) -> Row:
+    draw = ready.draw.result()
+    sets = [draw(jax.random.key(seed)) for seed in range(ready.sets)]
+    expected = ready.expected.result()(sets[0])
     launches: dict[str, timing.Launch] = {}
     results: dict[str, Row] = {}
     for contender in case.contenders:
         name = contender.name
-        results[name], launch = tried(programs[name], sets, expected)
+        results[name], launch = tried(ready.programs[name], sets, expected)
         results[name]["ours"] = contender.ours
         if launch is not None:
             launches[name] = launch
     for name, seconds in timing.medians(launches, samples).items():
-        results[name] |= _speed(case, seconds / sets_count, machine, dense=name.endswith(" dense"))
+        is_dense = name.endswith(" dense")
+        results[name] |= _speed(case, seconds / ready.sets, machine, is_dense)
     return _judged(case, results, machine)
 
 

@@ -77,9 +77,10 @@ def times(key: tiles.Key, tried: Sequence[tiles.Tile], case: Case) -> Found:
     """Of each tile, once."""
     tried = list(dict.fromkeys(tried))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        ready = measuring.prepare(pool, dataclasses.replace(case, contenders=()), sets=1)
         programs = [_submitted(pool, case, key, tile) for tile in tried]
-    inputs = jax.jit(case.draw)(jax.random.key(0))
-    expected = jax.jit(case.expected)(inputs)
+    inputs = ready.draw.result()(jax.random.key(0))
+    expected = ready.expected.result()(inputs)
     problems: dict[tiles.Tile, str] = {}
     launches: dict[str, timing.Launch] = {}
     for tile, program in zip(tried, programs, strict=True):
