@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.attention import attention, implementations
+from kernels.attention import attention
 
 FAST = ("xla",)
 
@@ -136,6 +136,12 @@ def test_an_unknown_implementation_is_refused():
     query, key, value, segments, _ = draw(0, 1, 2, 2, 4, 4)
     with pytest.raises(ValueError, match="implementation='triton': choose one of reference, xla"):
         attention(query, key, value, segment_ids=segments, implementation="triton")
+
+
+def test_a_negative_scale_is_refused():
+    query, key, value, segments, _ = draw(0, 1, 2, 2, 4, 4)
+    with pytest.raises(ValueError, match="scale=-1.0: should not be negative"):
+        attention(query, key, value, segment_ids=segments, scale=-1.0)
 
 
 @pytest.mark.parametrize(

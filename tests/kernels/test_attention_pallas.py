@@ -43,9 +43,7 @@ every_implementation = pytest.mark.parametrize("implementation", TILES)
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_tiles() -> Iterator[None]:
-    table = {key: tile for entries in TILES.values() for key, tile in entries.items()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiles, "table", lambda: table)
+    with tiles.using({key: tile for entries in TILES.values() for key, tile in entries.items()}):
         yield
 
 
