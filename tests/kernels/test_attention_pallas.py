@@ -38,6 +38,7 @@ TILES = {
 BLOCK = {"pallas_triton": 32}
 """The most rows or columns of a tile: lengths are in proportion."""
 
+pytestmark = pytest.mark.usefixtures("compiled_at_once")
 every_implementation = pytest.mark.parametrize("implementation", TILES)
 
 
