@@ -12,11 +12,20 @@ from jax import Array
 
 from kernels._grouped_matmul import blocks, choice, fused, reference, triton, xla
 
+
+def _mosaic(x_TI: Array, weight_EIO: Array, group_sizes_E: Array) -> Array:
+    """Imported when it is asked for: it takes as long as all the rest."""
+    from kernels._grouped_matmul import mosaic
+
+    return fused.grouped_matmul(mosaic.BACKEND, x_TI, weight_EIO, group_sizes_E)
+
+
 _IMPLEMENTATIONS: dict[str, Callable[[Array, Array, Array], Array]] = {
     "reference": reference.grouped_matmul,
     "blocks": blocks.grouped_matmul,
     "xla": xla.grouped_matmul,
     "pallas_triton": partial(fused.grouped_matmul, triton.BACKEND),
+    "pallas_mosaic": _mosaic,
 }
 
 

@@ -17,10 +17,6 @@ from jax.experimental.pallas import triton as plt
 from kernels import target, tiles
 from kernels._grouped_matmul import work
 
-_BAND = 8
-"""Work items that take their turns together, column by column: they find in the second-level cache
-the columns of the matrix that they share, and each its rows when the next columns come."""
-
 
 class _Triton:
     name = "pallas_triton"
@@ -35,14 +31,14 @@ class _Triton:
         transposed: bool,
     ) -> Array:
         width = weight_EIO.shape[1 if transposed else 2]
-        items_3W = work.items(len(x_TI), group_sizes_E, tile.rows)
+        items_4W = work.items(len(x_TI), group_sizes_E, tile.rows)
         return pl.pallas_call(
             partial(_rows_by_matrices, tile=tile, transposed=transposed),
             out_shape=jax.ShapeDtypeStruct((len(x_TI), width), x_TI.dtype),
-            grid=(items_3W.shape[1] * pl.cdiv(width, tile.columns),),
+            grid=(items_4W.shape[1] * pl.cdiv(width, tile.columns),),
             name="grouped_matmul",
             **_parameters(tile),
-        )(items_3W, x_TI, weight_EIO)
+        )(items_4W, x_TI, weight_EIO)
 
     def rows_by_rows(
         self,
@@ -107,11 +103,12 @@ def _parameters(tile: tiles.Tile) -> dict[str, Any]:
 
 
 def _rows_by_matrices(
-    items_3W: Any, x_TI: Any, weight_EIO: Any, out_TO: Any, *, tile: tiles.Tile, transposed: bool
+    items_4W: Any, x_TI: Any, weight_EIO: Any, out_TO: Any, *, tile: tiles.Tile, transposed: bool
 ) -> None:
     """A block of rows of a group, times some columns of its matrix."""
-    item, column = _turn(items_3W.shape[1], pl.cdiv(out_TO.shape[1], tile.columns))
-    group, first, end = (items_3W[field, item] for field in range(3))
+    num_columns = pl.cdiv(out_TO.shape[1], tile.columns)
+    item, column = work.turn(pl.program_id(0), items_4W.shape[1], num_columns)
+    group, first, _, end = (items_4W[field, item] for field in range(4))
     rows = _Part(first, tile.rows, end)
     columns = _part(column, tile.columns, out_TO.shape[1])
 
@@ -147,15 +144,6 @@ def _rows_by_rows(spans_2E: Any, x_TI: Any, y_TO: Any, out_EIO: Any, *, tile: ti
     nothing_RC = jnp.zeros((tile.rows, tile.columns), jnp.float32)
     sums_RC = lax.fori_loop(0, pl.cdiv(end - first, tile.depth), step, nothing_RC)
     _store(out_EIO, (group,), rows, columns, sums_RC)
-
-
-def _turn(num_items: int, num_columns: int) -> tuple[Array, Array]:
-    """Which work item and which block of columns this program takes."""
-    number = pl.program_id(0)
-    above = lax.div(number, _BAND * num_columns) * _BAND
-    within = lax.rem(number, _BAND * num_columns)
-    height = jnp.minimum(num_items - above, _BAND)
-    return above + lax.rem(within, height), lax.div(within, height)
 
 
 class _Part(NamedTuple):

@@ -84,6 +84,10 @@ def test_the_result_has_the_type_of_the_rows(implementation: str):
         ({"group_sizes_E": jnp.ones(5)}, "group_sizes_E is float32, not integers"),
         ({"implementation": "fast"}, "implementation='fast': choose one of"),
         (
+            {"implementation": "pallas_mosaic"},
+            "'pallas_mosaic' has no grouped_matmul of float32 .* it has bfloat16",
+        ),
+        (
             {"implementation": "pallas_triton", "x_TI": X_TI.astype(jnp.float16)},
             "'pallas_triton' has no grouped_matmul of float16 .* it has bfloat16, float32",
         ),

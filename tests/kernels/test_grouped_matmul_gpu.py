@@ -2,6 +2,8 @@
 """The GPU kernels of the grouped product, interpreted, in blocks so small that groups have many."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax._src.pallas.mosaic_gpu.interpret import gpu_callbacks
+from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from kernels import grouped_matmul as public
 from kernels import tiles
@@ -35,11 +39,13 @@ class Results(NamedTuple):
 
 
 SMALL = tiles.Tile(rows=16, columns=32, depth=16, num_warps=4, num_stages=2)
+WARPGROUPS = tiles.Tile(rows=128, columns=128, depth=64, num_warps=8, num_stages=2)
 CASES = {
     "triton-float32": Case("pallas_triton", jnp.float32, SMALL, 100, (24, 40)),
     "triton-float32-whole": Case("pallas_triton", jnp.float32, SMALL, 96, (32, 64)),
     "triton-bfloat16": Case("pallas_triton", jnp.bfloat16, SMALL, 100, (24, 40)),
 }
+MOSAIC = Case("pallas_mosaic", jnp.bfloat16, WARPGROUPS, 300, (72, 136))
 NUM_GROUPS = 5
 
 # In blocks of `rows` and more, of T in all.
@@ -70,22 +76,26 @@ def case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture(scope="module")
 def kernels(case: Case) -> Iterator[Callable[..., Results]]:
     """(x, weight, d_out, sizes) -> results, cut into the case's tiles."""
+    with cut(case):
+        yield jax.jit(partial(results, case.implementation))
 
-    @jax.jit
-    def results(x_TI: Any, weight_EIO: Any, d_out_TO: Any, sizes_E: Any) -> Results:
-        def product(x_TI: jax.Array, weight_EIO: jax.Array) -> jax.Array:
-            return public.grouped_matmul(
-                x_TI, weight_EIO, sizes_E, implementation=case.implementation
-            )
 
-        out_TO, pull = jax.vjp(product, x_TI, weight_EIO)
-        return Results(out_TO, *pull(d_out_TO))
-
+def cut(case: Case) -> AbstractContextManager[None]:
+    """Has kernels that are traced meanwhile cut their work into the case's tiles."""
     family = "sm90" if case.implementation == "pallas_mosaic" else "sm80"
     name = jnp.dtype(case.dtype).name
     keys = (tiles.Key(family, case.implementation, kernel, name, ()) for kernel in OPERATIONS)
-    with tiles.using(dict.fromkeys(keys, case.tile)):
-        yield results
+    return tiles.using(dict.fromkeys(keys, case.tile))
+
+
+def results(
+    implementation: str, x_TI: Any, weight_EIO: Any, d_out_TO: Any, sizes_E: Any
+) -> Results:
+    def product(x_TI: jax.Array, weight_EIO: jax.Array) -> jax.Array:
+        return public.grouped_matmul(x_TI, weight_EIO, sizes_E, implementation=implementation)
+
+    out_TO, pull = jax.vjp(product, x_TI, weight_EIO)
+    return Results(out_TO, *pull(d_out_TO))
 
 
 def expected(x_TI: Any, weight_EIO: Any, d_out_TO: Any, sizes: list[int]) -> Results:
@@ -170,19 +180,52 @@ def test_equal_inputs_give_equal_bits(case: Case, kernels: Any):
     jax.tree.map(np.testing.assert_array_equal, first, again)
 
 
-ITEMS = jax.jit(work.items, static_argnums=(0, 2))
+# The emulator compiles each warpgroup of each program anew at each call, and stands still where
+# several kernels are in one computation.
+def mosaic(x_TI: jax.Array, d_out_TO: jax.Array, sizes: list[int], **parameters: Any) -> Results:
+    weight_EIO = operands(MOSAIC)[1]
+    interpreted = plgpu.InterpretGPUParams(**parameters)
+    with cut(MOSAIC), plgpu.force_gpu_interpret_mode(interpreted):
+        got = results("pallas_mosaic", x_TI, weight_EIO, d_out_TO, jnp.asarray(sizes))
+        assert not gpu_callbacks.get_races().races_found
+    check(got, expected(x_TI, weight_EIO.astype(jnp.bfloat16), d_out_TO, sizes))
+    return got
 
 
-@pytest.mark.parametrize(("num_rows", "size"), [(50, 4), (48, 16), (5, 8)])
+def test_mosaic_without_races_leaks_and_to_the_bit():
+    x_TI, _, d_out_TO = operands(MOSAIC)
+    sizes = [70, 0, 3, 128, 30]
+    first = sum(sizes)
+    x_TI, d_out_TO = x_TI.at[first:].set(jnp.nan), d_out_TO.at[first:].set(jnp.inf)
+    got = mosaic(x_TI, d_out_TO, sizes, detect_races=True)
+    assert not got.out_TO[first:].any() and not got.d_x_TI[first:].any()
+    jax.tree.map(np.testing.assert_array_equal, got, mosaic(x_TI, d_out_TO, sizes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SIZES)
+def test_mosaic_groups_of_all_shapes(shape: str):
+    x_TI, _, d_out_TO = operands(MOSAIC._replace(num_rows=700))
+    mosaic(x_TI, d_out_TO, SIZES[shape](128, 700), detect_races=True)
+
+
+ITEMS = jax.jit(work.items, static_argnums=(0, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "size", "multiple"), [(50, 4, 1), (48, 16, 1), (5, 8, 1), (50, 8, 4), (48, 16, 8)]
+)
 @settings(max_examples=20, deadline=None)
 @given(sizes=st.lists(st.sampled_from([0, 1, 3, 4, 8, 17, 60]), min_size=4, max_size=4))
-def test_every_row_is_in_one_work_item(num_rows: int, size: int, sizes: list[int]):
+def test_every_row_is_in_one_work_item(num_rows: int, size: int, multiple: int, sizes: list[int]):
     # Even where the sizes are wrong and sum up to more than there are rows.
-    items_3W = np.asarray(ITEMS(num_rows, jnp.asarray(sizes), size))
+    items_4W = np.asarray(ITEMS(num_rows, jnp.asarray(sizes), size, multiple))
+    assert not (items_4W[1] % multiple).any()
     group_of_row = np.repeat(np.arange(len(sizes) + 1), [*sizes, num_rows])[:num_rows]
     seen = np.zeros(num_rows, int)
-    for group, first, end in items_3W.T:
-        mine = slice(first, max(first, min(first + size, end)))
+    for group, first, start, end in items_4W.T:
+        begin = max(first, start)
+        mine = slice(begin, max(begin, min(first + size, end)))
         assert mine.stop <= num_rows or mine.start == mine.stop
         assert (group_of_row[mine] == group).all()
         seen[mine] += 1
