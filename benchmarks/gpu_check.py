@@ -15,6 +15,7 @@ import importlib
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable
 
 import jax
@@ -68,7 +69,11 @@ def main() -> int:
     for name, step in steps.items():
         begin = time.perf_counter()
         results.say(f"{name}:")
-        right &= step(results)
+        try:
+            right &= step(results)
+        except Exception:  # The next step is worth its while all the same.
+            results.say(traceback.format_exc())
+            right = False
         results.say(f"{name} took {time.perf_counter() - begin:.0f} s")
     return 0 if right else 1
 

@@ -15,12 +15,9 @@ from kernels import tiles
 from kernels._attention import reference
 from kernels._attention.operands import Operands
 from kernels._bench import alternatives
-from kernels._bench.cases import Case, Contender, Inputs
+from kernels._bench.cases import CUBLAS, Case, Contender, Inputs
 from kernels.attention import attention
 from kernels.target import pallas_implementations
-
-# XLA's own matrix products are tuned as they compile, for longer than all the rest takes.
-_CUBLAS = {"xla_gpu_enable_triton_gemm": False}
 
 _KERNELS = "attention_forward", "attention_backward_q", "attention_backward_kv"
 
@@ -121,7 +118,7 @@ def _contenders(shape: Shape, ours: Sequence[str], with_xla: bool) -> list[Conte
             for name in ours
         ]
     if with_xla:
-        found.append(Contender("xla", _ours("xla"), compiler_options=_CUBLAS))
+        found.append(Contender("xla", _ours("xla"), compiler_options=CUBLAS))
 
     def theirs(name: str, function: Callable[..., Array]) -> Contender:
         return Contender(name, _unpacked(function), arrange=_by_position, restore=_apart(shape))

@@ -9,6 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+CUBLAS = {"xla_gpu_enable_triton_gemm": False}
+"""For programs of many matrix products: XLA tunes its own as it compiles, a second or more each."""
+
 
 class Inputs(NamedTuple):
     """Arrays of one call."""

@@ -12,6 +12,7 @@ from jax import Array
 
 from kernels import tiles
 from kernels._bench import checks
+from kernels._bench.cases import CUBLAS
 from kernels._bench.checks import Check, Finding, Subject
 from kernels._decode.operands import Operands
 from kernels.decode import decode
@@ -79,7 +80,7 @@ def _decode(implementation: str, operands: Operands, length_B: Array) -> Array:
 
 def _expected(drawn: Any, depth: int) -> dict[str, Array]:
     """By type of the operands, in float32."""
-    reference = jax.jit(partial(_decode, "reference"))
+    reference = jax.jit(partial(_decode, "reference"), compiler_options=CUBLAS)
     found = {}
     for dtype in TYPES:
         wide = jax.tree.map(lambda x: x.astype(jnp.float32), drawn(dtype))

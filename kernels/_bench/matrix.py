@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from kernels._attention.operands import Operands
+from kernels._bench.cases import CUBLAS
 from kernels.attention import attention_and_logsumexp
 
 
@@ -103,7 +104,7 @@ def with_gradients(
     return {"out": out_BNTW, "logsumexp": logsumexp_BNT, **found}
 
 
-_by_reference = jax.jit(partial(with_gradients, "reference"))
+_by_reference = jax.jit(partial(with_gradients, "reference"), compiler_options=CUBLAS)
 
 
 def exact(operands: Operands, segment_ids: Array, towards: Towards) -> tuple[Results, Results]:

@@ -29,6 +29,8 @@ def header(machine: Machine) -> str:
 def text(row: Row) -> str:
     """A line for each contender."""
     lines = [f"{row['case']}{'  ' if row['verdict'] else ''}{row['verdict']}"]
+    if "failed" in row:
+        lines.append(f"  failed: {row['failed']}")
     for name, result in row["results"].items():
         if "seconds" not in result:
             lines.append(f"  {name:19} failed: {result['failed']}")

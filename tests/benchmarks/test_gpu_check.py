@@ -49,6 +49,28 @@ def test_it_tells_where_the_gpu_is_not_what_make_aot_compiles_for() -> None:
     assert "not for sm89" in gpu_check.described("sm89", jax.devices())
 
 
+def test_what_fails_does_not_keep_the_rest_from_being_tried(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Gpu:
+        platform, device_kind = "gpu", "a GPU"
+
+    def raises(results: report.Results) -> bool:
+        raise MemoryError("too little")
+
+    machine = Machine("a GPU", "sm89", 1.0, 1.0, {})
+    monkeypatch.setattr(jax, "devices", lambda *_: [Gpu()])
+    monkeypatch.setattr(gpu_check.bench, "begin", lambda: report.Results(machine, None))
+    monkeypatch.setattr(gpu_check.bench, "check", lambda _: True)
+    monkeypatch.setattr(gpu_check.bench, "run", lambda _: True)
+    monkeypatch.setattr(gpu_check, "check_model", lambda _: True)
+    assert gpu_check.main() == 0
+    monkeypatch.setattr(gpu_check, "check_model", raises)
+    assert gpu_check.main() == 1
+    written = capsys.readouterr().out
+    assert "speed took" in written.split("MemoryError: too little")[1]
+
+
 @pytest.mark.gpu
 def test_a_gpu_agrees_with_the_cpu() -> None:
     assert gpu_check.main() == 0

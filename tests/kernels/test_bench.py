@@ -115,6 +115,19 @@ def test_what_fails_is_said_and_stops_nothing(monkeypatch):
     assert report.ratios([row]) == "ratio kernels/mla_lite_forward/theirs 1.00"
 
 
+def test_a_case_that_cannot_be_measured_stops_nothing(monkeypatch):
+    def row(case, *_):
+        raise MemoryError("for the reference")
+
+    case = stand_in({"ours": lambda x: 2 * x})
+    monkeypatch.setattr(measuring, "_row", row)
+    found = list(measuring.rows([case, dataclasses.replace(case, name="another")], MACHINE))
+    assert [row["case"] for row in found] == ["mla_lite_forward", "another"]
+    assert not any(measuring.is_right(row) for row in found)
+    assert "failed: MemoryError: for the reference" in report.text(found[1])
+    assert report.ratios(found) == ""
+
+
 SMALL = {
     "attention": attention_cases.Shape(1, 4, 2, 32, (16, 0, 16)),
     "mla": attention_cases.Shape(1, 2, 2, 32, (16, 8, 16)),
