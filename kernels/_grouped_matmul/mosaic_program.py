@@ -24,8 +24,6 @@ _MOST_REGISTERS = 240
 _COPYING = 24
 """Registers of a lane that only starts copies."""
 _SWIZZLE = 128
-_SLOTS = 2
-"""Blocks of these that it writes while it fills others."""
 
 
 def launch(
@@ -65,7 +63,7 @@ def launch(
 
 
 def _scratch(product: Product, dtype: Any, out_dtype: Any) -> dict[str, Any]:
-    """What the warpgroups of a program share; `written` is each one's own."""
+    """What the warpgroups of a program share; `whole` and `some` are each one's own."""
     num_computing, stages = product.tile.num_warps // 4, product.tile.num_stages
     left, right = product.shapes
     columns = _SWIZZLE // jnp.dtype(out_dtype).itemsize
@@ -75,10 +73,8 @@ def _scratch(product: Product, dtype: Any, out_dtype: Any) -> dict[str, Any]:
         "ready": plgpu.Barrier(num_arrivals=2, num_barriers=stages),
         "free": plgpu.Barrier(num_arrivals=num_computing, num_barriers=stages),
         "cleaned": plgpu.Barrier(num_arrivals=num_computing),
-        "written": plgpu.RefUnion(
-            _matrix((num_computing, _SLOTS, ROWS, columns), out_dtype),
-            plgpu.SMEM((num_computing, ROWS, columns), out_dtype),
-        ),
+        "whole": _matrix((num_computing, ROWS, columns), out_dtype),
+        "some": plgpu.SMEM((num_computing, ROWS, columns), out_dtype),
     }
 
 
@@ -163,9 +159,8 @@ class _Program:
                 plgpu.barrier_arrive(free.at[lax.rem(last, self._stages)])
 
             part = self._product.own(self._out, turn, thread)
-            _write(
-                part, turn.column, sums_RC, *(ref.at[thread] for ref in self._scratch["written"])
-            )
+            whole, some = (self._scratch[name].at[thread] for name in ("whole", "some"))
+            _write(part, turn.column, sums_RC, whole, some)
 
         self._turns(one_turn)
         plgpu.wait_smem_to_gmem(0)
@@ -194,12 +189,11 @@ def _write(part: Part, column: Array, sums_RC: Array, whole: Ref, some: Ref) -> 
     @pl.when(num_rows == ROWS)
     def _() -> None:
         rows = pl.ds(pl.multiple_of(part.row, PIECE[0]), ROWS)
-        for i, (columns, block_RC) in enumerate(blocks):
-            plgpu.wait_smem_to_gmem(_SLOTS - 1 if i else 0, wait_read_only=True)
-            slot = whole.at[i % _SLOTS]
-            slot[...] = block_RC
+        for columns, block_RC in blocks:
+            plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+            whole[...] = block_RC
             plgpu.commit_smem()
-            plgpu.copy_smem_to_gmem(slot, part.matrix.at[rows, columns])
+            plgpu.copy_smem_to_gmem(whole, part.matrix.at[rows, columns])
 
     @pl.when((num_rows > 0) & (num_rows < ROWS))
     def _() -> None:
