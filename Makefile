@@ -26,7 +26,7 @@ development := interpreter
 
 .PHONY: interpreter
 interpreter:
-	@$(python) scripts/check_python.py
+	@$(python) scripts/check_python.py $(needed)
 else
 python := $(VENV)/bin/python
 runtime := $(VENV)/runtime-$(call sum,requirements.txt)
@@ -89,6 +89,7 @@ test: $(development) ## every test that needs neither a GPU nor the network
 test-gpu: $(development) ## the tests that need a GPU
 	@$(python) -m pytest -m gpu $(ARGS)
 
+gpu-check: needed := jax flax optax
 gpu-check: $(runtime) ## is a GPU seen, is it right and how fast; with VENV= on a host with a JAX of its own
 	@$(python) -m benchmarks.gpu_check
 

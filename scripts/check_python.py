@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says in a sentence what an interpreter that `VENV=` uses lacks; runs on old ones, too."""
+"""Says in a sentence what an interpreter that `VENV=` uses lacks; runs on old ones, too.
+
+Arguments: the modules that are needed, where that is not all of them.
+"""
 
 import importlib.util
 import sys
@@ -34,7 +37,7 @@ if sys.version_info < OLDEST:
         f"VENV= uses {sys.executable}, which is Python {sys.version.split()[0]}: "
         "name one of 3.12 or newer with PYTHON="
     )
-lacking = [name for name in NEEDED if missing(name)]
+lacking = [name for name in sys.argv[1:] or NEEDED if missing(name)]
 if lacking:
     sys.exit(
         f"VENV= uses {sys.executable}, which lacks {', '.join(lacking)}: "
