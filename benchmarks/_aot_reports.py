@@ -108,7 +108,8 @@ def entries(ptx: str) -> list[str]:
 
 def pallas_calls(hlo: str) -> dict[str, int]:
     """How often an executable's HLO calls each Pallas kernel, by the name that it was given."""
-    return dict(Counter(re.findall(r'op_name="[^"]*?([^/"]+)/(?:pallas_call|mpmd_map)"', hlo)))
+    call = r'custom-call\(.*op_name="[^"]*?([^/"]+)/(?:pallas_call|mpmd_map)"'
+    return dict(Counter(re.findall(call, hlo)))
 
 
 def named(kernel: str) -> str:

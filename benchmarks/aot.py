@@ -77,7 +77,8 @@ def main() -> int:
         return 1
     rows = _compiled(entries + programs)
     console = Console(width=max(Console().width, TABLE_WIDTH))
-    console.print(verdicts.drawn(rows[: len(entries)], verdicts.ENTRY_COLUMNS))
+    if entries:
+        console.print(verdicts.drawn(rows[: len(entries)], verdicts.ENTRY_COLUMNS))
     if programs:
         console.print(verdicts.drawn(rows[len(entries) :], verdicts.PROGRAM_COLUMNS))
     for row in rows:

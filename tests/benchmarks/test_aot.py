@@ -55,9 +55,10 @@ def test_calls_of_pallas_kernels() -> None:
     hlo = """\
   %fusion.1 = s32[8]{0} fusion(%length_B.1), metadata={op_name="jit(step)/min"}
   %pallas_call.5 = f32[8]{0} custom-call(%fusion.1), metadata={op_name="jit(step)/decode/pallas_call"}
-  %pallas_call.6 = f32[8]{0} custom-call(%fusion.1), metadata={op_name="jit(step)/decode/pallas_call"}
+  %part = f32[8]{0} get-tuple-element(%pallas_call.5), metadata={op_name="jit(step)/decode/pallas_call"}
+  %mpmd_map.6 = f32[8]{0} custom-call(%fusion.1), metadata={op_name="jit(step)/mosaic/mpmd_map"}
 """  # noqa: E501
-    assert reports.pallas_calls(hlo) == {"decode": 2}
+    assert reports.pallas_calls(hlo) == {"decode": 1, "mosaic": 1}
     assert reports.named("decode__12") == reports.named("decode_mosaic_gpu_kernel") == "decode"
 
 
