@@ -18,9 +18,12 @@ from kernels.decode import decode
 Case = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function and its arguments, of which only shapes and types are known."""
 
-BATCH, LENGTH, HEADS = 2, 4096, 16
+BATCH, LENGTH = 2, 4096
 SLOTS, PLACES = 8, 8192
 SCALE = 0.1
+
+_HEADS = {"mha": (16, 16), "gqa": (56, 8), "mqa": (32, 1)}
+"""Of queries and of keys, in v1's 1.3B, 33B and 5.7B."""
 
 _EXPERTS, _ROWS = 64, 8192
 _MATRICES = {"v2_lite": (2048, 1408), "v2": (5120, 1536)}
@@ -45,20 +48,18 @@ def _attention(key: tiles.Key, tile: tiles.Tile) -> dict[str, Case]:
 
     head, rope, value = key.widths
     array = partial(_array, key.dtype, BATCH)
-    row_BNT, place_BT = (
-        _array("float32", BATCH, HEADS, LENGTH),
-        _array("int32", BATCH, LENGTH),
-    )
-    towards = Towards(array(HEADS, LENGTH, value), row_BNT, row_BNT)
+    place_BT = _array("int32", BATCH, LENGTH)
     found = {}
-    for name, key_heads in _key_heads(key).items():
+    for name, (num, key_heads) in ({"v2_lite": (16, 16)} if rope else _HEADS).items():
         operands = Operands(
-            array(HEADS, LENGTH, head),
+            array(num, LENGTH, head),
             array(key_heads, LENGTH, head),
             array(key_heads, LENGTH, value),
-            array(HEADS, LENGTH, rope) if rope else None,
+            array(num, LENGTH, rope) if rope else None,
             array(LENGTH, rope) if rope else None,
         )
+        row_BNT = _array("float32", BATCH, num, LENGTH)
+        towards = Towards(array(num, LENGTH, value), row_BNT, row_BNT)
         function = forward if key.operation == "attention_forward" else backward
         found[name] = function, (operands, Spans(place_BT, place_BT), towards)
     return found
@@ -73,22 +74,19 @@ def _decode(key: tiles.Key, tile: tiles.Tile) -> dict[str, Case]:
 
     head, rope, value = key.widths
     array = partial(_array, key.dtype, SLOTS)
+    # A program takes several heads of one key: V2 has more than V2-Lite.
+    latents = {"v2_lite": (16, 1), "v2": (128, 1)}
     found = {}
-    for name, key_heads in _key_heads(key, latent=1).items():
+    for name, (num, key_heads) in (latents if rope else _HEADS).items():
         operands = {
-            "q_BNH": array(HEADS, head),
+            "q_BNH": array(num, head),
             "k_BKSH": array(key_heads, PLACES, head),
             "v_BKSW": None if rope else array(key_heads, PLACES, value),
-            "q_rope_BNP": array(HEADS, rope) if rope else None,
+            "q_rope_BNP": array(num, rope) if rope else None,
             "k_rope_BSP": array(PLACES, rope) if rope else None,
         }
         found[name] = run, (_array("int32", SLOTS), operands)
     return found
-
-
-def _key_heads(key: tiles.Key, latent: int = HEADS) -> dict[str, int]:
-    """By kind of model."""
-    return {"mla": latent} if key.widths[1] else {"mha": HEADS, "gqa": 2, "mqa": 1}
 
 
 def _grouped(key: tiles.Key, tile: tiles.Tile) -> dict[str, Case]:
