@@ -70,6 +70,9 @@ class Task:
 def main() -> int:
     """Compiles, prints and writes; returns the exit status."""
     options = tyro.cli(Options, description=__doc__)
+    if sys.platform != "linux":
+        print("error: NVIDIA's compilers, which make aot needs, are for Linux", file=sys.stderr)
+        return 1
     entries = _entries((candidates if options.candidates else table)(options.only))
     programs = [] if options.candidates else _programs(options.only)
     if not entries + programs:
