@@ -2,8 +2,13 @@
 """Whole models as a GPU computes them, with interpreted Pallas kernels, against XLA."""
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -114,6 +119,22 @@ def test_triton_in_float32_is_xla_on_a_mesh(on_a_gpu: Callable[[str], None]):
         place = NamedSharding(mesh, spec("batch", None) or PartitionSpec())
         found = computed(V2, *(jax.device_put(x, place) for x in packed_batch()))
     assert max(differences(found, expected)) < 2e-6
+
+
+@pytest.mark.parametrize("name", ["llama", pytest.param("v2", marks=pytest.mark.slow)])
+def test_mosaic_is_as_far_off_as_xla(name: str):
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.model.mosaic_model", name],
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "NPROC": "4"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert process.returncode == 0, process.stderr
+    report = json.loads(process.stdout)
+    assert report["largest"] < 1.5
+    assert report["loss"] < 0.005
 
 
 def test_triton_in_bfloat16_is_as_far_off_as_xla(on_a_gpu: Callable[[str], None]):
