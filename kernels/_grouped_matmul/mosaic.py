@@ -61,7 +61,7 @@ def candidates(key: tiles.Key) -> tuple[tiles.Tile, ...]:
         (64, 256, 64, 4, 4),
     ]
     if key.operation == "grouped_matmul":
-        cuts += [(128, 192, 64, 8, 4), (128, 192, 64, 8, 5), (192, 128, 64, 12, 4)]
+        cuts += [(128, 192, 64, 8, 4), (192, 128, 64, 12, 4)]
     return tuple(tiles.Tile(*cut) for cut in cuts)
 
 

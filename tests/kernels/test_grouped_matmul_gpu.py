@@ -192,6 +192,7 @@ def mosaic(x_TI: jax.Array, d_out_TO: jax.Array, sizes: list[int], **parameters:
     return got
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
 def test_mosaic_without_races_leaks_and_to_the_bit():
     x_TI, _, d_out_TO = operands(MOSAIC)
     sizes = [70, 0, 3, 128, 30]
