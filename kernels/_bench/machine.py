@@ -44,13 +44,13 @@ class Machine:
         return max(flops / self.flops, num_bytes / self.bandwidth)
 
 
-def measure(side: int = 8192, copied: int = 1 << 31) -> Machine:
-    """Multiplies matrices of `side` rows and columns, copies `copied` numbers of two bytes."""
+def measure(side: int = 8192, copied: int = 1 << 30) -> Machine:
+    """Multiplies matrices of `side` rows and columns, copies `copied` numbers of four bytes."""
     return Machine(
         device=jax.devices()[0].device_kind,
         architecture=architecture(),
         flops=2 * side**3 / _product_s(side),
-        bandwidth=2 * 2 * copied / _copy_s(copied),
+        bandwidth=2 * 4 * copied / _copy_s(copied),
         versions=versions(),
     )
 
@@ -65,7 +65,7 @@ def _product_s(side: int) -> float:
 
 def _copy_s(copied: int) -> float:
     """By the driver or by a kernel, whichever is faster."""
-    numbers = jax.random.bits(jax.random.key(2), (copied,), jnp.uint16)
+    numbers = jax.random.bits(jax.random.key(2), (copied,), jnp.uint32)
     copy, kernel = jax.jit(jnp.copy), jax.jit(jnp.bitwise_not)
     return min(
         timing.medians({"copy": lambda: copy(numbers), "kernel": lambda: kernel(numbers)}).values()
@@ -83,5 +83,6 @@ def versions() -> dict[str, str]:
     if command := shutil.which("nvidia-smi"):
         query = [command, "--query-gpu=driver_version,clocks.max.sm,power.limit", "--format=csv"]
         done = subprocess.run(query, capture_output=True, text=True, check=False)
-        found["driver, largest clock, power limit"] = done.stdout.strip().splitlines()[-1]
+        if not done.returncode:
+            found["driver, largest clock, power limit"] = done.stdout.strip().splitlines()[-1]
     return found
