@@ -56,8 +56,7 @@ def forward(
             jax.ShapeDtypeStruct((batch, num_heads, length, width), dtype),
             jax.ShapeDtypeStruct((batch, num_heads, length), jnp.float32),
         ],
-        # Heads of the same keys side by side.
-        {"block": length // tile.rows, "batch": batch, "head": num_heads},
+        {"batch": batch, "head": num_heads, "block": length // tile.rows},
         tile.num_warps // 4,
         {"scratch": _scratch(operands, tile)},
         "attention_forward",
@@ -70,7 +69,6 @@ class _Scratch(NamedTuple):
 
     queries: list[Ref]
     """With, where there is one, the rotated query; the first becomes the output."""
-    logsumexps: Ref
     queries_ready: Ref
     turn: Ref
     """To start products."""
@@ -91,7 +89,6 @@ def _scratch(operands: Operands, tile: tiles.Tile) -> _Scratch:
     free = plgpu.Barrier(num_arrivals=num_computing, num_barriers=stages)
     return _Scratch(
         queries=[warpgroup.matrix((*own, part), dtype) for part in parts],
-        logsumexps=plgpu.SMEM(own, jnp.float32),
         queries_ready=plgpu.Barrier(num_arrivals=len(parts), num_barriers=num_computing),
         turn=plgpu.Barrier(num_barriers=num_computing),
         keys=[warpgroup.matrix((stages, columns, part), dtype) for part in parts],
@@ -285,15 +282,14 @@ class _Program:
         return out_RW
 
     def write(self, state: _State, out_RW: Array) -> None:
-        """Output and logarithms, by way of shared memory."""
+        """The output by way of shared memory, the logarithms at once."""
         thread = lax.axis_index(warpgroup.AXIS)
         out_ref: Ref = self.scratch.queries[0].at[thread]
         out_ref[...] = (out_RW * _across(1 / state.total_R, out_RW)).astype(out_ref.dtype)
-        logsumexp_ref: Ref = self.scratch.logsumexps.at[thread]
-        logsumexp_ref[...] = (state.largest_R + jnp.log2(state.total_R)) * math.log(2)
         plgpu.commit_smem()
-        for smem, output in zip((out_ref, logsumexp_ref), self.outputs, strict=True):
-            plgpu.copy_smem_to_gmem(smem, output.at[*self.head, self.own(thread)])
+        at = *self.head, self.own(thread)
+        plgpu.copy_smem_to_gmem(out_ref, self.outputs[0].at[at])
+        self.outputs[1][at] = (state.largest_R + jnp.log2(state.total_R)) * math.log(2)
         plgpu.wait_smem_to_gmem(0, wait_read_only=True)
 
     def slot(self, i: Array | int) -> Array:
