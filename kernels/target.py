@@ -5,7 +5,7 @@ import jax
 from jax.experimental.pallas import triton
 
 _PALLAS = {"sm80": ("pallas_triton",), "sm90": ("pallas_mosaic", "pallas_triton")}
-"""For other GPUs the tiles were never compiled: they may not fit, or not be understood at all."""
+"""For other GPUs nothing checks that the tiles compile: they may ask for more than there is."""
 
 
 def architecture() -> str:
