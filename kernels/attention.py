@@ -90,7 +90,7 @@ def attention_and_logsumexp(
             document's positions lie side by side: no number comes back after another one (only
             `reference` and `xla` would see through the gap; `checks.DEBUG` looks for it). Padding
             is a document like any other (0 by convention), so that no softmax is empty.
-        scale: factor of the scores, not negative; None: (H + P) ** -0.5.
+        scale: factor of the scores, positive; None: (H + P) ** -0.5.
         implementation: a name of `implementations()`; None picks by architecture, types and widths
             (`kernels._attention.choice`). A named one raises on what it cannot do. The Pallas ones
             run anywhere else than on a GPU in an interpreter, for tests.
@@ -100,7 +100,7 @@ def attention_and_logsumexp(
         exponentials of scores [B, N, T], float32.
 
     Raises:
-        ValueError: shapes or types do not fit each other, the scale is negative, there is no such
+        ValueError: shapes or types do not fit each other, the scale is not positive, there is no such
             implementation, or the named one cannot do this.
     """
     operands = Operands(q_BNTH, k_BKTH, v_BKTW, q_rope_BNTP, k_rope_BTP)
@@ -112,8 +112,8 @@ def attention_and_logsumexp(
         raise ValueError(f"implementation={name!r}: choose one of {', '.join(implementations())}")
     head_dim, rope, _ = operands.widths
     factor = float(head_dim + rope) ** -0.5 if scale is None else scale
-    if factor < 0:
-        raise ValueError(f"scale={scale}: should not be negative")
+    if not factor > 0:
+        raise ValueError(f"scale={scale}: should be positive")
     return _IMPLEMENTATIONS[name](operands, segment_ids, factor)
 
 

@@ -138,10 +138,11 @@ def test_an_unknown_implementation_is_refused():
         attention(query, key, value, segment_ids=segments, implementation="triton")
 
 
-def test_a_negative_scale_is_refused():
+@pytest.mark.parametrize("scale", [-1.0, 0.0, float("nan")])
+def test_a_scale_that_is_not_positive_is_refused(scale):
     query, key, value, segments, _ = draw(0, 1, 2, 2, 4, 4)
-    with pytest.raises(ValueError, match="scale=-1.0: should not be negative"):
-        attention(query, key, value, segment_ids=segments, scale=-1.0)
+    with pytest.raises(ValueError, match=f"scale={scale}: should be positive"):
+        attention(query, key, value, segment_ids=segments, scale=scale)
 
 
 @pytest.mark.parametrize(
