@@ -24,11 +24,12 @@ class Heads:
 
     queries: int
     keys: int
-    widths: tuple[int, int, int]
+    widths: tuple[int, int, int] = (64, 0, 64)
+    """H, P and W."""
 
 
 HEADS = {
-    "mha": Heads(2, 2, (64, 0, 64)),
+    "mha": Heads(2, 2),
     "gqa_7_to_1": Heads(14, 2, (128, 0, 128)),
     "mqa": Heads(3, 1, (128, 0, 128)),
     "mla_192_128": Heads(2, 2, (128, 64, 128)),
@@ -83,7 +84,11 @@ Results = dict[str, Array]
 
 
 def with_gradients(
-    implementation: str, operands: Operands, segment_ids: Array | None, towards: Towards
+    implementation: str,
+    operands: Operands,
+    segment_ids: Array | None,
+    towards: Towards,
+    scale: float | None = None,
 ) -> Results:
     """Output, logarithms of the sums, and the gradient of each operand, by name."""
 
@@ -95,6 +100,7 @@ def with_gradients(
             q_rope_BNTP=operands.q_rope_BNTP,
             k_rope_BTP=operands.k_rope_BTP,
             segment_ids=segment_ids,
+            scale=scale,
             implementation=implementation,
         )
 

@@ -18,7 +18,7 @@ from kernels import tiles
 from kernels._attention import mosaic_backward_kv, mosaic_backward_q, reference
 from kernels._attention.fused import Towards
 from kernels._attention.operands import Operands, spans
-from tests.kernels.attention_cases import Heads, draw
+from kernels._bench.matrix import Heads, draw
 
 HEADS = {
     "mha": Heads(2, 2),

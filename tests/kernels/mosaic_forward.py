@@ -17,8 +17,8 @@ from jax._src.pallas.mosaic_gpu.interpret import gpu_callbacks
 from kernels import tiles
 from kernels._attention import mosaic, mosaic_forward, reference
 from kernels._attention.operands import Operands, spans
+from kernels._bench.matrix import Heads, draw
 from kernels.attention import attention
-from tests.kernels.attention_cases import Heads, draw
 
 HEADS = {
     "mha": Heads(2, 2),
