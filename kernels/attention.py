@@ -100,8 +100,8 @@ def attention_and_logsumexp(
         exponentials of scores [B, N, T], float32.
 
     Raises:
-        ValueError: shapes or types do not fit each other, the scale is not positive, there is no such
-            implementation, or the named one cannot do this.
+        ValueError: shapes or types do not fit each other, the scale is not positive, there is no
+            such implementation, or the named one cannot do this.
     """
     operands = Operands(q_BNTH, k_BKTH, v_BKTW, q_rope_BNTP, k_rope_BTP)
     _check(operands, segment_ids)

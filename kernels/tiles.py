@@ -9,11 +9,11 @@ import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernels.target import architecture
+from kernels.target import architecture, pallas_implementations
 
 PATH = Path(__file__).with_name("tiles.json")
 
@@ -81,9 +81,13 @@ def find(implementation: str, operation: str, dtype: Any, widths: tuple[int, ...
     return tile
 
 
-def has(implementation: str, operation: str, dtype: Any, widths: tuple[int, ...] = ()) -> bool:
-    """Whether `find` would find one."""
-    return _key(implementation, operation, dtype, widths) in table()
+def serving(operations: Sequence[str], dtype: Any, widths: tuple[int, ...] = ()) -> list[str]:
+    """The Pallas implementations that have tiles for all these operations, the fastest first."""
+    return [
+        name
+        for name in pallas_implementations()
+        if all(_key(name, operation, dtype, widths) in table() for operation in operations)
+    ]
 
 
 _preferred: dict[Key, Tile] = {}

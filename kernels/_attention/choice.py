@@ -3,16 +3,11 @@
 
 from kernels import tiles
 from kernels._attention.operands import Operands
-from kernels.target import pallas_implementations
+
+OPERATIONS = ("attention_forward", "attention_backward_q", "attention_backward_kv")
+"""What an implementation in Pallas needs tiles for."""
 
 
 def pick(operands: Operands) -> str:
     """The fastest Pallas implementation that has tiles for these types and widths, else XLA."""
-    dtype, widths = operands.q_BNTH.dtype, operands.widths
-    for name in pallas_implementations():
-        if all(
-            tiles.has(name, f"attention_{kernel}", dtype, widths)
-            for kernel in ("forward", "backward_q", "backward_kv")
-        ):
-            return name
-    return "xla"
+    return next(iter(tiles.serving(OPERATIONS, operands.q_BNTH.dtype, operands.widths)), "xla")

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from kernels import tiles
+from kernels._attention.choice import OPERATIONS
 from kernels._attention.operands import Operands, Spans, spans
 
 
@@ -72,8 +73,7 @@ class _Tiles(NamedTuple):
 
 def _find_tiles(backend: Backend, operands: Operands) -> _Tiles:
     dtype, widths = operands.q_BNTH.dtype, operands.widths
-    kernels = (f"attention_{field}" for field in _Tiles._fields)
-    return _Tiles(*(tiles.find(backend.name, kernel, dtype, widths) for kernel in kernels))
+    return _Tiles(*(tiles.find(backend.name, one, dtype, widths) for one in OPERATIONS))
 
 
 def attention(

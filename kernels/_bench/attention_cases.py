@@ -13,13 +13,11 @@ from jax import Array
 
 from kernels import tiles
 from kernels._attention import reference
+from kernels._attention.choice import OPERATIONS
 from kernels._attention.operands import Operands
 from kernels._bench import alternatives
 from kernels._bench.cases import CUBLAS, Case, Contender, Inputs
 from kernels.attention import attention
-from kernels.target import pallas_implementations
-
-_KERNELS = "attention_forward", "attention_backward_q", "attention_backward_kv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,11 +90,7 @@ def case(
 ) -> Case:
     """Ours, by default those that serve here, and what can do the same."""
     if ours is None:
-        ours = [
-            one
-            for one in pallas_implementations()
-            if all(tiles.has(one, kernel, shape.dtype, shape.widths) for kernel in _KERNELS)
-        ]
+        ours = tiles.serving(OPERATIONS, shape.dtype, shape.widths)
     pairs = shape.visible_pairs() if shape.documents else shape.dense_pairs()
     return Case(
         name=f"{name}_{'backward' if backward else 'forward'}",

@@ -11,17 +11,16 @@ import numpy as np
 from jax import Array
 
 from kernels import tiles
+from kernels._attention.choice import OPERATIONS
 from kernels._bench import checks, matrix
 from kernels._bench.checks import Check, Finding, Subject
 from kernels.attention import attention
-from kernels.target import architecture, pallas_implementations
+from kernels.target import architecture
 
 BLOCK = 128
 """About what the tiles are; lengths are in proportion."""
 
 TYPES = ("float32", "bfloat16")
-
-_KERNELS = "attention_forward", "attention_backward_q", "attention_backward_kv"
 
 _Expected = dict[tuple[str, str], tuple[matrix.Results, matrix.Results]]
 """Exact and rounded results, by type and packing."""
@@ -32,9 +31,8 @@ def subjects(block: int = BLOCK) -> Iterator[Subject]:
     for name, heads in matrix.HEADS.items():
         found = [
             _check(name, heads, implementation, dtype, block)
-            for implementation in pallas_implementations()
             for dtype in TYPES
-            if all(tiles.has(implementation, one, dtype, heads.widths) for one in _KERNELS)
+            for implementation in tiles.serving(OPERATIONS, dtype, heads.widths)
         ]
         if architecture() in ("sm80", "sm90") and heads.widths in ((64, 0, 64), (128, 0, 128)):
             found.append(_cudnn_check(name, heads, block))

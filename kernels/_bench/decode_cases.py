@@ -13,7 +13,6 @@ from kernels import tiles
 from kernels._bench import alternatives
 from kernels._bench.cases import Case, Contender, Inputs
 from kernels.decode import decode
-from kernels.target import pallas_implementations
 
 
 class Cache(NamedTuple):
@@ -68,11 +67,7 @@ class Shape:
 def case(name: str, shape: Shape, ours: Sequence[str] | None = None) -> Case:
     """Ours, by default those that serve here, and what can do the same."""
     if ours is None:
-        ours = [
-            one
-            for one in pallas_implementations()
-            if tiles.has(one, "decode", shape.dtype, shape.widths)
-        ]
+        ours = tiles.serving(["decode"], shape.dtype, shape.widths)
     contenders = [Contender(one, _ours(one), ours=True) for one in ours]
     contenders.append(Contender("xla", _ours("xla")))
     if not shape.widths[1]:

@@ -16,7 +16,6 @@ from kernels._bench.cases import CUBLAS
 from kernels._bench.checks import Check, Finding, Subject
 from kernels._decode.operands import Operands
 from kernels.decode import decode
-from kernels.target import pallas_implementations
 
 HEADS = {
     "mha": (2, 2, (64, 0, 64)),
@@ -39,9 +38,8 @@ def subjects(depth: int = DEPTH) -> Iterator[Subject]:
         drawn = partial(_draw, num_heads, num_kv_heads, widths, 3 * depth + depth // 3)
         found = tuple(
             _check(f"decode/{implementation}/{name}/{dtype}", implementation, drawn(dtype), depth)
-            for implementation in pallas_implementations()
             for dtype in TYPES
-            if tiles.has(implementation, "decode", dtype, widths)
+            for implementation in tiles.serving(["decode"], dtype, widths)
         )
         yield Subject(lambda drawn=drawn: _expected(drawn, depth), found)
 

@@ -13,10 +13,8 @@ from jax import Array
 from kernels import tiles
 from kernels._bench import alternatives
 from kernels._bench.cases import Case, Contender, Inputs
+from kernels._grouped_matmul.choice import OPERATIONS
 from kernels.grouped_matmul import grouped_matmul
-from kernels.target import pallas_implementations
-
-_KERNELS = "grouped_matmul", "grouped_matmul_transposed"
 
 
 class Factors(NamedTuple):
@@ -63,11 +61,7 @@ def case(
 ) -> Case:
     """Ours, by default those that serve here, and what can do the same."""
     if ours is None:
-        ours = [
-            one
-            for one in pallas_implementations()
-            if all(tiles.has(one, kernel, shape.dtype) for kernel in _KERNELS)
-        ]
+        ours = tiles.serving(OPERATIONS, shape.dtype)
     contenders = [Contender(one, _ours(one), ours=True) for one in ours]
     if with_xla:
         contenders.append(Contender("xla", _ours("xla")))

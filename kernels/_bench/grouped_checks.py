@@ -13,8 +13,8 @@ from jax import Array
 from kernels import tiles
 from kernels._bench import checks
 from kernels._bench.checks import Check, Finding, Subject
+from kernels._grouped_matmul.choice import OPERATIONS
 from kernels.grouped_matmul import grouped_matmul
-from kernels.target import pallas_implementations
 
 BLOCK = 128
 """About what the tiles are; numbers of rows are in proportion."""
@@ -22,8 +22,6 @@ BLOCK = 128
 TYPES = ("float32", "bfloat16")
 WIDTHS = (136, 1408)
 """I and O: neither a multiple of every tile."""
-
-_KERNELS = "grouped_matmul", "grouped_matmul_transposed"
 
 
 class Results(NamedTuple):
@@ -62,8 +60,7 @@ def subjects(block: int = BLOCK, widths: tuple[int, int] = WIDTHS) -> Iterator[S
         arguments = _draw(block, widths, dtype)
         found = tuple(
             _check(f"grouped_matmul/{implementation}/{dtype}", implementation, arguments, block)
-            for implementation in pallas_implementations()
-            if all(tiles.has(implementation, one, dtype) for one in _KERNELS)
+            for implementation in tiles.serving(OPERATIONS, dtype)
         )
         yield Subject(partial(_expected, arguments, block), found)
 

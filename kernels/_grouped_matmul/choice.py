@@ -4,7 +4,7 @@
 from jax import Array
 
 from kernels import tiles
-from kernels.target import architecture, pallas_implementations
+from kernels.target import architecture
 
 OPERATIONS = ("grouped_matmul", "grouped_matmul_transposed")
 """What an implementation in Pallas needs tiles for."""
@@ -12,7 +12,5 @@ OPERATIONS = ("grouped_matmul", "grouped_matmul_transposed")
 
 def pick(x_TI: Array) -> str:
     """The fastest Pallas implementation that has tiles for this type, else XLA; on CPUs blocks."""
-    for name in pallas_implementations():
-        if all(tiles.has(name, operation, x_TI.dtype) for operation in OPERATIONS):
-            return name
-    return "blocks" if architecture() == "cpu" else "xla"
+    without_tiles = "blocks" if architecture() == "cpu" else "xla"
+    return next(iter(tiles.serving(OPERATIONS, x_TI.dtype)), without_tiles)
