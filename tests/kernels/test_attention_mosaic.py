@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Mosaic kernels of attention, interpreted, in processes with threads enough.
+"""The Mosaic kernels, interpreted, in processes with threads enough.
 
 The interpreter gives each warpgroup a thread that waits for the others. XLA runs them on as many
 threads as it sees cores, of which tests have one, or devices: with too few they wait for ever.
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 THREADS = "--xla_force_host_platform_device_count=8"
 
 
-@pytest.mark.parametrize("name", ["mosaic_forward", "mosaic_backward"])
+@pytest.mark.parametrize("name", ["mosaic_forward", "mosaic_backward", "mosaic_grouped_matmul"])
 def test_interpreted(name):
     command = [sys.executable, "-m", "pytest", "-q", "-n0", str(HERE / f"{name}.py")]
     environment = {**os.environ, "XLA_FLAGS": THREADS}

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GPU kernels of the grouped product, interpreted, in blocks so small that groups have many."""
+"""The Triton kernels of the grouped product, interpreted, in blocks so small that groups have many.
+
+Mosaic's: `mosaic_grouped_matmul.py`, which takes from here.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -12,8 +15,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax._src.pallas.mosaic_gpu.interpret import gpu_callbacks
-from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from kernels import grouped_matmul as public
 from kernels import tiles
@@ -39,13 +40,11 @@ class Results(NamedTuple):
 
 
 SMALL = tiles.Tile(rows=16, columns=32, depth=16, num_warps=4, num_stages=2)
-WARPGROUPS = tiles.Tile(rows=128, columns=128, depth=64, num_warps=8, num_stages=2)
 CASES = {
     "triton-float32": Case("pallas_triton", jnp.float32, SMALL, 100, (24, 40)),
     "triton-float32-whole": Case("pallas_triton", jnp.float32, SMALL, 96, (32, 64)),
     "triton-bfloat16": Case("pallas_triton", jnp.bfloat16, SMALL, 100, (24, 40)),
 }
-MOSAIC = Case("pallas_mosaic", jnp.bfloat16, WARPGROUPS, 300, (72, 136))
 NUM_GROUPS = 5
 
 # In blocks of `rows` and more, of T in all.
@@ -178,36 +177,6 @@ def test_equal_inputs_give_equal_bits(case: Case, kernels: Any):
     sizes = jnp.asarray([3, 0, case.tile.rows + 9, 20, 1])
     first, again = (kernels(*operands(case), sizes) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, first, again)
-
-
-# The emulator compiles each warpgroup of each program anew at each call, and stands still where
-# several kernels are in one computation.
-def mosaic(x_TI: jax.Array, d_out_TO: jax.Array, sizes: list[int], **parameters: Any) -> Results:
-    weight_EIO = operands(MOSAIC)[1]
-    interpreted = plgpu.InterpretGPUParams(**parameters)
-    with cut(MOSAIC), plgpu.force_gpu_interpret_mode(interpreted):
-        got = results("pallas_mosaic", x_TI, weight_EIO, d_out_TO, jnp.asarray(sizes))
-        assert not gpu_callbacks.get_races().races_found
-    check(got, expected(x_TI, weight_EIO.astype(jnp.bfloat16), d_out_TO, sizes))
-    return got
-
-
-@pytest.mark.filterwarnings("ignore:invalid value")
-def test_mosaic_without_races_leaks_and_to_the_bit():
-    x_TI, _, d_out_TO = operands(MOSAIC)
-    sizes = [70, 0, 3, 128, 30]
-    first = sum(sizes)
-    x_TI, d_out_TO = x_TI.at[first:].set(jnp.nan), d_out_TO.at[first:].set(jnp.inf)
-    got = mosaic(x_TI, d_out_TO, sizes, detect_races=True)
-    assert not got.out_TO[first:].any() and not got.d_x_TI[first:].any()
-    jax.tree.map(np.testing.assert_array_equal, got, mosaic(x_TI, d_out_TO, sizes))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shape", SIZES)
-def test_mosaic_groups_of_all_shapes(shape: str):
-    x_TI, _, d_out_TO = operands(MOSAIC._replace(num_rows=700))
-    mosaic(x_TI, d_out_TO, SIZES[shape](128, 700), detect_races=True)
 
 
 ITEMS = jax.jit(work.items, static_argnums=(0, 2, 3))
