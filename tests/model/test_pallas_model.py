@@ -143,8 +143,7 @@ def test_triton_in_float32_is_xla_on_a_mesh(on_a_gpu: Callable[[str], None]):
 def test_triton_in_float32_is_xla_on_four_devices():
     flags = "--xla_force_host_platform_device_count=4"
     report = printed("tests.model.triton_on_fake_devices", XLA_FLAGS=flags)
-    # As many sums more as there are devices have another order.
-    assert report["largest"] < 1e-5
+    assert report["largest"] < 2e-6
 
 
 @pytest.mark.parametrize("name", ["llama", pytest.param("v2", marks=pytest.mark.slow)])
