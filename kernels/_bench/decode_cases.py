@@ -2,8 +2,7 @@
 """Decoding, and what it is compared with. Letters of array names as in `kernels.decode`."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +11,8 @@ from jax import Array
 from kernels import tiles
 from kernels._bench import alternatives
 from kernels._bench.cases import Case, Contender, Inputs
+from kernels._decode.operands import Operands
 from kernels.decode import decode
-
-
-class Cache(NamedTuple):
-    """What `decode` takes; without values the keys are the values."""
-
-    q_BNH: Array
-    k_BKSH: Array
-    v_BKSW: Array | None = None
-    q_rope_BNP: Array | None = None
-    k_rope_BSP: Array | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +45,7 @@ class Shape:
                 jax.random.split(key, len(shapes)), shapes.items(), strict=True
             )
         }
-        return Inputs(Cache(**arrays), jnp.full((self.batch,), self.places, jnp.int32))
+        return Inputs(Operands(**arrays), jnp.full((self.batch,), self.places, jnp.int32))
 
     def num_bytes(self) -> float:
         """What has to be read and written."""
@@ -68,8 +58,8 @@ def case(name: str, shape: Shape, ours: Sequence[str] | None = None) -> Case:
     """Ours, by default those that serve here, and what can do the same."""
     if ours is None:
         ours = tiles.serving(["decode"], shape.dtype, shape.widths)
-    contenders = [Contender(one, _ours(one), ours=True) for one in ours]
-    contenders.append(Contender("xla", _ours("xla")))
+    contenders = [Contender(one, by(one), ours=True) for one in ours]
+    contenders.append(Contender("xla", by("xla")))
     if not shape.widths[1]:
         contenders.append(Contender("cudnn", _cudnn, arrange=_by_position))
     return Case(
@@ -82,34 +72,36 @@ def case(name: str, shape: Shape, ours: Sequence[str] | None = None) -> Case:
     )
 
 
-def _ours(name: str) -> Any:
-    def function(cache: Cache, length_B: Array) -> Array:
+def by(name: str) -> Callable[[Operands, Array], Array]:
+    """Decoding by an implementation, of operands and the rows' lengths."""
+
+    def function(operands: Operands, length_B: Array) -> Array:
         return decode(
-            cache.q_BNH,
-            cache.k_BKSH,
-            cache.v_BKSW,
+            operands.q_BNH,
+            operands.k_BKSH,
+            operands.v_BKSW,
             length_B,
-            q_rope_BNP=cache.q_rope_BNP,
-            k_rope_BSP=cache.k_rope_BSP,
+            q_rope_BNP=operands.q_rope_BNP,
+            k_rope_BSP=operands.k_rope_BSP,
             implementation=name,
         )
 
     return function
 
 
-def _cudnn(cache: Cache, length_B: Array) -> Array:
-    assert cache.v_BKSW is not None
-    return alternatives.cudnn_decode(cache.q_BNH, cache.k_BKSH, cache.v_BKSW, length_B)
+def _cudnn(operands: Operands, length_B: Array) -> Array:
+    assert operands.v_BKSW is not None
+    return alternatives.cudnn_decode(operands.q_BNH, operands.k_BKSH, operands.v_BKSW, length_B)
 
 
 def _by_position(inputs: Inputs) -> Inputs:
     """In the layout B, S, K, H."""
     q_BNH, *cached, _, _ = inputs.arrays
-    return inputs._replace(arrays=Cache(q_BNH, *(jnp.swapaxes(x, 1, 2) for x in cached)))
+    return inputs._replace(arrays=Operands(q_BNH, *(jnp.swapaxes(x, 1, 2) for x in cached)))
 
 
 def _expected(inputs: Inputs) -> Array:
     """Of the first row."""
-    cache, length_B, _ = jax.tree.map(lambda x: x[:1], inputs)
-    cache = jax.tree.map(lambda x: x.astype(jnp.float32), cache)
-    return _ours("reference")(cache, length_B)
+    operands, length_B, _ = jax.tree.map(lambda x: x[:1], inputs)
+    operands = jax.tree.map(lambda x: x.astype(jnp.float32), operands)
+    return by("reference")(operands, length_B)

@@ -11,11 +11,10 @@ import numpy as np
 from jax import Array
 
 from kernels import tiles
-from kernels._bench import checks
+from kernels._bench import checks, decode_cases
 from kernels._bench.cases import CUBLAS
 from kernels._bench.checks import Check, Finding, Subject
 from kernels._decode.operands import Operands
-from kernels.decode import decode
 
 HEADS = {
     "mha": (2, 2, (64, 0, 64)),
@@ -64,21 +63,9 @@ def _draw(
     return Operands(q_BNH, k_BKSH, normal(num_kv_heads, places, width), None, None)
 
 
-def _decode(implementation: str, operands: Operands, length_B: Array) -> Array:
-    return decode(
-        operands.q_BNH,
-        operands.k_BKSH,
-        operands.v_BKSW,
-        length_B,
-        q_rope_BNP=operands.q_rope_BNP,
-        k_rope_BSP=operands.k_rope_BSP,
-        implementation=implementation,
-    )
-
-
 def _expected(drawn: Any, depth: int) -> dict[str, Array]:
     """By type of the operands, in float32."""
-    reference = jax.jit(partial(_decode, "reference"), compiler_options=CUBLAS)
+    reference = jax.jit(decode_cases.by("reference"), compiler_options=CUBLAS)
     found = {}
     for dtype in TYPES:
         wide = jax.tree.map(lambda x: x.astype(jnp.float32), drawn(dtype))
@@ -98,7 +85,7 @@ def _check(name: str, implementation: str, operands: Operands, depth: int) -> Ch
         huge = compiled(_with_huge_rest(operands, length_B), length_B)
         yield checks.different("places behind the text", found, huge)
 
-    return Check(name, partial(_decode, implementation), (operands, length_B), judge)
+    return Check(name, decode_cases.by(implementation), (operands, length_B), judge)
 
 
 def _error(found: Array, exact: Array) -> Finding:

@@ -11,7 +11,7 @@ class Operands(NamedTuple):
 
     q_BNH: Array
     k_BKSH: Array
-    v_BKSW: Array | None
+    v_BKSW: Array | None = None
     """None: the keys serve as values."""
     q_rope_BNP: Array | None = None
     """Further columns of the queries ..."""
