@@ -90,7 +90,7 @@ def attention_and_logsumexp(
             document's positions lie side by side: no number comes back after another one (only
             `reference` and `xla` would see through the gap; `checks.DEBUG` looks for it). Padding
             is a document like any other (0 by convention), so that no softmax is empty.
-        scale: factor of the scores, positive; None: (H + P) ** -0.5.
+        scale: factor of the scores, a positive number (no array); None: (H + P) ** -0.5.
         implementation: a name of `implementations()`; None picks by architecture, types and widths
             (`kernels._attention.choice`). A named one raises on what it cannot do. The Pallas ones
             run anywhere else than on a GPU in an interpreter, for tests.
@@ -111,9 +111,7 @@ def attention_and_logsumexp(
     if name not in _IMPLEMENTATIONS:
         raise ValueError(f"implementation={name!r}: choose one of {', '.join(implementations())}")
     head_dim, rope, _ = operands.widths
-    factor = float(head_dim + rope) ** -0.5 if scale is None else scale
-    if not factor > 0:
-        raise ValueError(f"scale={scale}: should be positive")
+    factor = checks.scale(scale, head_dim + rope)
     return _IMPLEMENTATIONS[name](operands, segment_ids, factor)
 
 
@@ -124,27 +122,33 @@ def implementations() -> tuple[str, ...]:
 
 def _check(operands: Operands, segment_ids_BT: Array | None) -> None:
     q_BNTH, k_BKTH, v_BKTW, q_rope_BNTP, k_rope_BTP = operands
-    for name, array in zip(operands._fields, operands, strict=True):
-        if array is not None and array.dtype != q_BNTH.dtype:
-            raise ValueError(f"{name} is {array.dtype}, q_BNTH is {q_BNTH.dtype}: cast one of them")
+    checks.same_type(operands)
     if q_BNTH.ndim != 4:
         raise ValueError(f"q_BNTH {q_BNTH.shape} should have four axes: B, N, T, H")
     batch, num_heads, length, head_dim = q_BNTH.shape
     if k_BKTH.ndim != 4 or k_BKTH.shape != (batch, k_BKTH.shape[1], length, head_dim):
-        raise ValueError(f"k_BKTH {k_BKTH.shape} does not fit q_BNTH {q_BNTH.shape}")
+        raise ValueError(
+            f"k_BKTH {k_BKTH.shape} does not fit q_BNTH {q_BNTH.shape}: should be "
+            f"({batch}, K, {length}, {head_dim})"
+        )
     if v_BKTW.shape[:-1] != k_BKTH.shape[:-1]:
         raise ValueError(
             f"v_BKTW {v_BKTW.shape} does not fit k_BKTH {k_BKTH.shape}: only the last dimension "
             "may differ"
         )
     if num_heads % k_BKTH.shape[1]:
-        raise ValueError(f"{k_BKTH.shape[1]} key heads do not divide {num_heads} query heads")
+        raise ValueError(
+            f"k_BKTH: {k_BKTH.shape[1]} key heads do not divide {num_heads} query heads"
+        )
     if (q_rope_BNTP is None) != (k_rope_BTP is None):
         raise ValueError("q_rope_BNTP and k_rope_BTP: give both or none")
     if q_rope_BNTP is not None and k_rope_BTP is not None:
         rope = q_rope_BNTP.shape[-1]
         if q_rope_BNTP.shape != (batch, num_heads, length, rope):
-            raise ValueError(f"q_rope_BNTP {q_rope_BNTP.shape} does not fit q_BNTH {q_BNTH.shape}")
+            raise ValueError(
+                f"q_rope_BNTP {q_rope_BNTP.shape} does not fit q_BNTH {q_BNTH.shape}: only the "
+                "last dimension may differ"
+            )
         if k_rope_BTP.shape != (batch, length, rope):
             raise ValueError(f"k_rope_BTP {k_rope_BTP.shape} should be {(batch, length, rope)}")
     if segment_ids_BT is None:

@@ -6,10 +6,12 @@ key, W of a value, P width of the part of a key that has an array of its own.
 """
 
 from collections.abc import Callable
+from numbers import Integral
 
 import jax.numpy as jnp
 from jax import Array
 
+from kernels import checks
 from kernels._decode import choice, reference, triton, xla
 from kernels._decode.operands import Operands
 
@@ -42,14 +44,14 @@ def decode(
         q_BNH: queries.
         k_BKSH: keys of all places; anything finite where there is none yet.
         v_BKSW: values; None: the keys serve as values.
-        length_B: places that are filled, at least 1, integers; as many as `places` at most are
-            looked at.
+        length_B: places that are filled, at least 1 (`checks.DEBUG` looks at that), integers; as
+            many as `places` at most are looked at.
         q_rope_BNP: further columns of the queries.
         k_rope_BSP: further columns of the keys, which all heads share; both or none.
-        scale: factor of the scores; None: (H + P) ** -0.5.
+        scale: factor of the scores, a positive number (no array); None: (H + P) ** -0.5.
         places: the first places, which are all that is looked at; None: S.
         implementation: a name of `implementations()`; None picks by architecture, types and widths.
-            A named one raises on what it cannot do.
+            A named one raises on what it cannot do: `pallas_triton` has no gradients.
 
     Returns:
         [B, N, W] in the type of `q_BNH`.
@@ -60,12 +62,13 @@ def decode(
     """
     operands = Operands(q_BNH, k_BKSH, v_BKSW, q_rope_BNP, k_rope_BSP)
     _check(operands, length_B, places)
+    checks.no_row_empty(length_B)
     name = choice.pick(operands) if implementation is None else implementation
     if name not in _IMPLEMENTATIONS:
         raise ValueError(f"implementation={name!r}: choose one of {', '.join(implementations())}")
     key_width, rope, _ = operands.widths
-    factor = float(key_width + rope) ** -0.5 if scale is None else scale
-    places = k_BKSH.shape[2] if places is None else places
+    factor = checks.scale(scale, key_width + rope)
+    places = k_BKSH.shape[2] if places is None else int(places)
     return _IMPLEMENTATIONS[name](operands, length_B, factor, places)
 
 
@@ -76,14 +79,15 @@ def implementations() -> tuple[str, ...]:
 
 def _check(operands: Operands, length_B: Array, places: int | None) -> None:
     q_BNH, k_BKSH, v_BKSW, q_rope_BNP, k_rope_BSP = operands
-    for name, array in zip(operands._fields, operands, strict=True):
-        if array is not None and array.dtype != q_BNH.dtype:
-            raise ValueError(f"{name} is {array.dtype}, q_BNH is {q_BNH.dtype}: cast one of them")
+    checks.same_type(operands)
     if q_BNH.ndim != 3:
         raise ValueError(f"q_BNH {q_BNH.shape} should have three axes: B, N, H")
     batch, num_heads, width = q_BNH.shape
     if k_BKSH.ndim != 4 or k_BKSH.shape != (batch, *k_BKSH.shape[1:3], width):
-        raise ValueError(f"k_BKSH {k_BKSH.shape} does not fit q_BNH {q_BNH.shape}")
+        raise ValueError(
+            f"k_BKSH {k_BKSH.shape} does not fit q_BNH {q_BNH.shape}: should be "
+            f"({batch}, K, S, {width})"
+        )
     _, num_kv_heads, capacity, _ = k_BKSH.shape
     if v_BKSW is not None and v_BKSW.shape[:-1] != k_BKSH.shape[:-1]:
         raise ValueError(
@@ -97,12 +101,19 @@ def _check(operands: Operands, length_B: Array, places: int | None) -> None:
     if q_rope_BNP is not None and k_rope_BSP is not None:
         rope = q_rope_BNP.shape[-1]
         if q_rope_BNP.shape != (batch, num_heads, rope):
-            raise ValueError(f"q_rope_BNP {q_rope_BNP.shape} does not fit q_BNH {q_BNH.shape}")
+            raise ValueError(
+                f"q_rope_BNP {q_rope_BNP.shape} does not fit q_BNH {q_BNH.shape}: only the last "
+                "dimension may differ"
+            )
         if k_rope_BSP.shape != (batch, capacity, rope):
             raise ValueError(f"k_rope_BSP {k_rope_BSP.shape} should be {(batch, capacity, rope)}")
     if length_B.shape != (batch,):
         raise ValueError(f"length_B {length_B.shape} should be {(batch,)}")
     if not jnp.issubdtype(length_B.dtype, jnp.integer):
         raise ValueError(f"length_B is {length_B.dtype}, not integers")
-    if places is not None and not 1 <= places <= capacity:
+    if places is None:
+        return
+    if not isinstance(places, Integral):
+        raise ValueError(f"places={places}: should be an int, not an array")
+    if not 1 <= places <= capacity:
         raise ValueError(f"places={places}: must be from 1 to k_BKSH's {capacity}")

@@ -10,6 +10,7 @@ from functools import partial
 import jax.numpy as jnp
 from jax import Array
 
+from kernels import checks
 from kernels._grouped_matmul import blocks, choice, fused, reference, triton, xla
 
 
@@ -38,7 +39,8 @@ def grouped_matmul(
         x_TI: rows, those of the first group first.
         weight_EIO: a matrix of each group; used in the type of `x_TI`. Its gradient has its own
             type, and is rounded to no narrower one on the way by `blocks` and the Pallas ones.
-        group_sizes_E: rows of each group, integers, 0 included; their sum is at most T.
+        group_sizes_E: rows of each group, integers, 0 included; their sum is at most T
+            (`checks.DEBUG` looks at that).
         implementation: a name of `implementations()`; None picks by architecture and type
             (`kernels._grouped_matmul.choice`). A named one raises on what it cannot do. The Pallas
             ones run anywhere else than on a GPU in an interpreter, for tests.
@@ -51,6 +53,7 @@ def grouped_matmul(
             cannot do this.
     """
     _check(x_TI, weight_EIO, group_sizes_E)
+    checks.groups_within(group_sizes_E, len(x_TI))
     name = choice.pick(x_TI) if implementation is None else implementation
     if name not in _IMPLEMENTATIONS:
         raise ValueError(f"implementation={name!r}: choose one of {', '.join(implementations())}")
@@ -71,6 +74,8 @@ def _check(x_TI: Array, weight_EIO: Array, group_sizes_E: Array) -> None:
     for name, array in (("x_TI", x_TI), ("weight_EIO", weight_EIO)):
         if not jnp.issubdtype(array.dtype, jnp.floating):
             raise ValueError(f"{name} is {array.dtype}, not floating point")
+        if not array.size:
+            raise ValueError(f"{name} {array.shape}: no axis may be empty")
     if group_sizes_E.shape != (num_groups,):
         raise ValueError(f"group_sizes_E {group_sizes_E.shape} should be {(num_groups,)}")
     if not jnp.issubdtype(group_sizes_E.dtype, jnp.integer):

@@ -12,7 +12,7 @@ what a matrix product takes; C the places of a step; J the splits.
 
 import dataclasses
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -49,9 +49,22 @@ class Parts(NamedTuple):
 def decode(operands: Operands, length_B: Array, scale: float, places: int) -> Array:
     """See `kernels.decode.decode`."""
     tile = tiles.find("pallas_triton", "decode", operands.q_BNH.dtype, operands.widths)
-    length_B = length_B.astype(jnp.int32)
+    return _decode(operands, length_B.astype(jnp.int32), scale, places, tile)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _decode(
+    operands: Operands, length_B: Array, scale: float, places: int, tile: tiles.Tile
+) -> Array:
     parts = _parts(operands, length_B, scale, places, tile)
     return _together(parts, length_B, places, tile.depth, operands.q_BNH)
+
+
+def _no_gradients(*_: Any) -> NoReturn:
+    raise ValueError("implementation='pallas_triton' of decode has no gradients: take 'xla'")
+
+
+_decode.defvjp(_no_gradients, _no_gradients)
 
 
 def _parts(

@@ -138,18 +138,31 @@ def test_an_unknown_implementation_is_refused():
         attention(query, key, value, segment_ids=segments, implementation="triton")
 
 
-@pytest.mark.parametrize("scale", [-1.0, 0.0, float("nan")])
+@pytest.mark.parametrize("scale", [-1.0, 0.0, float("nan"), float("inf")])
 def test_a_scale_that_is_not_positive_is_refused(scale):
     query, key, value, segments, _ = draw(0, 1, 2, 2, 4, 4)
     with pytest.raises(ValueError, match=f"scale={scale}: should be positive"):
         attention(query, key, value, segment_ids=segments, scale=scale)
 
 
+def test_a_scale_that_is_not_known_when_it_is_traced_is_refused():
+    x_BNTH = jnp.ones((1, 2, 4, 4))
+    with pytest.raises(ValueError, match="should be positive, finite, and a number, not an array"):
+        jax.jit(lambda scale: attention(x_BNTH, x_BNTH, x_BNTH, scale=scale))(0.5)
+
+
+def test_integers_are_refused():
+    x_BNTH = jnp.ones((1, 2, 4, 4), int)
+    with pytest.raises(ValueError, match="q_BNTH is int32, not floating point"):
+        attention(x_BNTH, x_BNTH, x_BNTH)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"key": (1, 3, 4, 4), "value": (1, 3, 4, 4)}, "3 key heads do not divide 4"),
-        ({"key": (1, 2, 5, 4), "value": (1, 2, 5, 4)}, "does not fit"),
+        ({"key": (1, 2, 5, 4), "value": (1, 2, 5, 4)}, r"should be \(1, K, 4, 4\)"),
+        ({"key": (1, 0, 4, 4)}, "k_BKTH .* no axis may be empty"),
         ({"value": (1, 1, 4, 8)}, "only the last dimension may differ"),
         ({"segments": (1, 5)}, "segment_ids"),
     ],

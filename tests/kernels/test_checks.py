@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Documents in several pieces are an error where calls check their data."""
+"""Data that cannot be, as documents in several pieces, are an error where calls check them."""
 
 from collections.abc import Callable
 
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from kernels import checks
 from kernels.attention import attention
+from kernels.decode import decode
+from kernels.grouped_matmul import grouped_matmul
 
 X_BNTH = jnp.ones((2, 1, 6, 4))
 WHOLE = jnp.asarray([[1, 1, 1, 2, 0, 0], [7, 7, 3, 3, 3, 5]])
@@ -63,6 +65,21 @@ def test_a_document_in_two_pieces(function: Callable, monkeypatch: pytest.Monkey
 def test_it_is_a_plain_error_outside_of_programs():
     with pytest.raises(ValueError, match=MESSAGE):
         attended(TORN)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [([2, -1, 1], "group 1 has -1 rows"), ([3, 0, 3], "6 rows in all, x_TI has 5")],
+)
+def test_groups_of_rows_that_are_not_there(sizes: list[int], message: str):
+    with pytest.raises(ValueError, match=f"group_sizes_E: {message}"):
+        grouped_matmul(jnp.ones((5, 2)), jnp.ones((3, 2, 2)), jnp.asarray(sizes))
+
+
+def test_rows_of_a_cache_without_a_place():
+    k_BKSH = jnp.ones((2, 1, 3, 4))
+    with pytest.raises(ValueError, match="length_B: row 1 has 0 places: should be at least 1"):
+        decode(jnp.ones((2, 1, 4)), k_BKSH, k_BKSH, jnp.asarray([4, 0]))
 
 
 def test_nothing_is_looked_at_otherwise(monkeypatch: pytest.MonkeyPatch):

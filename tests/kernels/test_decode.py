@@ -220,11 +220,37 @@ def test_widths_that_it_has_no_tile_for_are_refused():
         compute("pallas_triton", operands, [3])
 
 
+def test_gradients_are_refused():
+    operands = draw("mha", 1)
+
+    def loss(q_BNH: Array) -> Array:
+        return jnp.sum(compute("pallas_triton", operands._replace(q_BNH=q_BNH), [3]))
+
+    with pytest.raises(ValueError, match="'pallas_triton' of decode has no gradients: take 'xla'"):
+        jax.grad(loss)(operands.q_BNH)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"places": 4.0}, "places=4.0: should be an int"),
+        ({"places": jnp.asarray(4)}, "places=4: should be an int, not an array"),
+        ({"places": 10}, "places=10: must be from 1 to k_BKSH's 9"),
+        ({"scale": -1}, "scale=-1: should be positive"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(change: dict[str, Any], message: str):
+    q_BNH, k_BKSH = jnp.ones((1, 4, 8)), jnp.ones((1, 2, 9, 8))
+    with pytest.raises(ValueError, match=message):
+        decode(q_BNH, k_BKSH, None, jnp.ones(1, int), **change)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"k_BKSH": (1, 3, 9, 8), "v_BKSW": (1, 3, 9, 8)}, "k_BKSH: 3 key heads do not divide 4"),
         ({"q_BNH": (1, 4, 1, 8)}, "q_BNH .* should have three axes"),
+        ({"k_BKSH": (1, 0, 9, 8)}, "k_BKSH .* no axis may be empty"),
         ({"q_BNH": (2, 4, 8)}, "k_BKSH .* does not fit q_BNH"),
         ({"k_BKSH": (1, 2, 9, 6)}, "k_BKSH .* does not fit q_BNH"),
         ({"v_BKSW": (1, 2, 8, 8)}, "v_BKSW .* only the last dimension may differ"),

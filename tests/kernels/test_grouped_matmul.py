@@ -76,6 +76,7 @@ def test_the_result_has_the_type_of_the_rows(implementation: str):
     ("change", "message"),
     [
         ({"x_TI": jnp.ones((3, 7))}, r"x_TI \(3, 7\) does not fit weight_EIO \(5, 6, 7\)"),
+        ({"x_TI": jnp.ones((0, 6))}, r"x_TI \(0, 6\): no axis may be empty"),
         ({"x_TI": jnp.ones(6)}, r"x_TI \(6,\) does not fit weight_EIO \(5, 6, 7\)"),
         ({"x_TI": jnp.ones((3, 6), int)}, "x_TI is int32, not floating point"),
         ({"weight_EIO": jnp.ones((6, 7))}, r"weight_EIO \(6, 7\) should have three axes: E, I, O"),
