@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
     if options.table:
         table.write(RESULTS)
+        print(f"{table.PAGE}: written")
         return 0
     if jax.default_backend() != "gpu":
         print(f"error: jax {jax.__version__} sees no GPU", file=sys.stderr)

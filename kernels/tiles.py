@@ -74,9 +74,11 @@ def find(implementation: str, operation: str, dtype: Any, widths: tuple[int, ...
             for key in table()
             if dataclasses.replace(key, dtype="", widths=()) == near
         )
+        with_widths = f" with widths {widths}" if widths else ""
         raise ValueError(
-            f"implementation={implementation!r} has no {operation} of {wanted.dtype} with widths "
-            f"{widths} on {wanted.architecture}; it has {', '.join(known) or 'none at all'}"
+            f"implementation={implementation!r} has no {operation} of {wanted.dtype}{with_widths} "
+            f"on {wanted.architecture}; it has {', '.join(known) or 'none at all'}"
+            + (": of a key, its rope, a value" if widths else "")
         )
     return tile
 
