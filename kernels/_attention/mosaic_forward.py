@@ -22,10 +22,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.experimental import pallas as pl
 
-from kernels import tiles
-from kernels._attention import warpgroup
+from kernels import tiles, warpgroup
 from kernels._attention.operands import Operands, Spans, Visits, visits
-from kernels._attention.warpgroup import LOG2_E, Ref
+from kernels.warpgroup import LOG2_E, Ref
 
 # Finite, so that the difference of two masked scores is a number.
 _MASKED = -1e30

@@ -10,24 +10,18 @@ Further letters of array names: R, C, D a tile's rows, columns and depth, W a wo
 """
 
 import dataclasses
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax.experimental.pallas.mosaic_gpu as plgpu
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.experimental import pallas as pl
 
-from kernels import tiles
+from kernels import tiles, warpgroup
 from kernels._grouped_matmul import work
+from kernels.warpgroup import ROWS, Ref
 
-Ref = Any
-"""A reference to memory; Pallas has no public type of it."""
-
-ROWS = 64
-"""Rows of a warpgroup, the height of a wgmma."""
-
-PIECE = (8, 64)
-"""Rows and columns of the pieces of which matrices consist in shared memory."""
+PIECE = warpgroup.piece(jnp.bfloat16)
 
 
 class Turn(NamedTuple):

@@ -5,6 +5,7 @@ They take turns at the blocks of the result. In each, one warpgroup copies what 
 and runs ahead of them into the next turn while they write the last one's results.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,17 +14,12 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.experimental import pallas as pl
 
-from kernels import target
-from kernels._grouped_matmul.mosaic_products import PIECE, ROWS, Part, Product, Ref, Turn
+from kernels import target, warpgroup
+from kernels._grouped_matmul.mosaic_products import PIECE, Part, Product, Turn
+from kernels.warpgroup import ROWS, Ref
 
 _CORES = 132
 """Of an H100 (SXM) and an H200."""
-_REGISTERS = 512
-"""Of a lane of each warpgroup that a core can hold, together."""
-_MOST_REGISTERS = 240
-_COPYING = 24
-"""Registers of a lane that only starts copies."""
-_SWIZZLE = 128
 
 
 def launch(
@@ -33,32 +29,19 @@ def launch(
     num_computing = product.tile.num_warps // 4
     cores = 2 if target.is_interpreted() else _CORES
 
-    def kernel(*refs: Ref, scratch: Any) -> None:
-        program = _Program(product, refs, scratch)
-        thread = lax.axis_index("thread")
+    def kernel(inputs: tuple[Ref, Ref, Ref], outputs: Sequence[Ref], scratch: Any) -> None:
+        program = _Program(product, (*inputs, *outputs), scratch)
+        warpgroup.split(num_computing, program.copy, program.compute)
 
-        @pl.when(thread == num_computing)
-        def _() -> None:
-            plgpu.set_max_registers(_COPYING, action="decrease")
-            program.copy()
-
-        @pl.when(thread < num_computing)
-        def _() -> None:
-            share = (_REGISTERS - _COPYING) // num_computing // 8 * 8
-            plgpu.set_max_registers(min(share, _MOST_REGISTERS), action="increase")
-            program.compute(thread)
-
-    (result,) = plgpu.kernel(
+    (result,) = warpgroup.launch(
         kernel,
-        out_type=[out],
-        scratch_types={"scratch": _scratch(product, inputs[1].dtype, out.dtype)},
-        grid=(min(cores, product.num_turns),),
-        grid_names=("program",),
-        num_threads=num_computing + 1,
-        thread_name="thread",
-        kernel_name=name,
-        interpret=plgpu.InterpretGPUParams() if target.is_interpreted() else False,
-    )(*inputs)
+        inputs,
+        [out],
+        {"program": min(cores, product.num_turns)},
+        num_computing,
+        {"scratch": _scratch(product, inputs[1].dtype, out.dtype)},
+        name,
+    )
     return result
 
 
@@ -66,25 +49,16 @@ def _scratch(product: Product, dtype: Any, out_dtype: Any) -> dict[str, Any]:
     """What the warpgroups of a program share; `whole` and `some` are each one's own."""
     num_computing, stages = product.tile.num_warps // 4, product.tile.num_stages
     left, right = product.shapes
-    columns = _SWIZZLE // jnp.dtype(out_dtype).itemsize
+    _, columns = warpgroup.piece(out_dtype)
     return {
-        "lefts": _matrix((stages, *left), dtype),
-        "rights": _matrix((stages, *right), dtype),
+        "lefts": warpgroup.matrix((stages, *left), dtype),
+        "rights": warpgroup.matrix((stages, *right), dtype),
         "ready": plgpu.Barrier(num_arrivals=2, num_barriers=stages),
         "free": plgpu.Barrier(num_arrivals=num_computing, num_barriers=stages),
         "cleaned": plgpu.Barrier(num_arrivals=num_computing),
-        "whole": _matrix((num_computing, ROWS, columns), out_dtype),
+        "whole": warpgroup.matrix((num_computing, ROWS, columns), out_dtype),
         "some": plgpu.SMEM((num_computing, ROWS, columns), out_dtype),
     }
-
-
-def _matrix(shape: tuple[int, ...], dtype: Any) -> Ref:
-    """Shared memory for matrices, the last two axes, as TMA writes and wgmma reads them."""
-    # Typed as abstract classes, which they are not.
-    tiling: Any = plgpu.TilingTransform
-    swizzle: Any = plgpu.SwizzleTransform
-    piece = PIECE[0], _SWIZZLE // jnp.dtype(dtype).itemsize
-    return plgpu.SMEM(shape, dtype, transforms=(tiling(piece), swizzle(_SWIZZLE)))
 
 
 class _Program:
@@ -132,8 +106,9 @@ class _Program:
         def _(step: Array) -> None:
             plgpu.barrier_wait(free.at[lax.rem(step, self._stages)])
 
-    def compute(self, thread: Array) -> None:
+    def compute(self) -> None:
         """Multiplies what is in the slots, and writes the sums."""
+        thread = lax.axis_index(warpgroup.AXIS)
         free = self._scratch["free"]
 
         def one_turn(turn: Turn, before: Array) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the Mosaic kernels of attention share.
+"""What the Mosaic kernels share.
 
-The threads of such a kernel are warpgroups of 128 lanes. All but one compute, 64 rows each (the
-height of a wgmma); the last one copies what the others read.
+The threads of such a kernel are warpgroups of 128 lanes. All but one compute, 64 rows each or a
+multiple; the last one copies what the others read.
 """
 
 import math
@@ -18,7 +18,7 @@ from jax.experimental import pallas as pl
 from kernels import target
 
 ROWS = 64
-"""Rows of a warpgroup."""
+"""Rows of a warpgroup, the height of a wgmma."""
 
 LOG2_E = math.log2(math.e)
 
@@ -30,6 +30,8 @@ Ref = Any
 _SWIZZLE = 128
 _REGISTERS = 512
 """Of a lane of each warpgroup that a core can hold, together."""
+_MOST_REGISTERS = 240
+"""Of a lane."""
 _COPYING = 24
 """Registers of a lane that only starts copies."""
 
@@ -41,7 +43,7 @@ def launch(
     grid: dict[str, int],
     num_computing: int,
     scratch: dict[str, Any],
-    name: str | None = None,
+    name: str,
 ) -> Sequence[Array]:
     """Runs `kernel(inputs, outputs, **scratch)` on references, once for each point of the grid.
 
@@ -52,7 +54,7 @@ def launch(
         grid: its axes' names and sizes; the last axis is the first to advance.
         num_computing: warpgroups beside the one that copies.
         scratch: trees of what the warpgroups share.
-        name: what profiles call it; None: "body".
+        name: what profiles call it.
     """
     arrays, structure = jax.tree.flatten(inputs)
 
@@ -79,33 +81,28 @@ def split(num_computing: int, copy: Callable[[], None], compute: Callable[[], No
 
     @pl.when(thread == num_computing)
     def _() -> None:
-        leave_registers()
+        plgpu.set_max_registers(_COPYING, action="decrease")
         copy()
 
     @pl.when(thread < num_computing)
     def _() -> None:
-        take_registers(num_computing)
+        # All that the copying one leaves, in steps of eight.
+        share = (_REGISTERS - _COPYING) // num_computing // 8 * 8
+        plgpu.set_max_registers(min(share, _MOST_REGISTERS), action="increase")
         compute()
 
 
-def take_registers(num_computing: int) -> None:
-    """Called by a computing warpgroup: all that the copying one leaves, in steps of eight."""
-    share = (_REGISTERS - _COPYING) // num_computing // 8 * 8
-    plgpu.set_max_registers(min(share, 240), action="increase")
-
-
-def leave_registers() -> None:
-    """Called by the copying warpgroup."""
-    plgpu.set_max_registers(_COPYING, action="decrease")
+def piece(dtype: Any) -> tuple[int, int]:
+    """Rows and columns of the pieces of which a `matrix` consists."""
+    return 8, _SWIZZLE // jnp.dtype(dtype).itemsize
 
 
 def matrix(shape: tuple[int, ...], dtype: Any) -> Ref:
     """Shared memory for matrices, the last two axes, as TMA writes and wgmma reads them."""
-    lanes = _SWIZZLE // jnp.dtype(dtype).itemsize
     # Typed as abstract classes, which they are not.
     tiling: Any = plgpu.TilingTransform
     swizzle: Any = plgpu.SwizzleTransform
-    return plgpu.SMEM(shape, dtype, transforms=(tiling((8, lanes)), swizzle(_SWIZZLE)))
+    return plgpu.SMEM(shape, dtype, transforms=(tiling(piece(dtype)), swizzle(_SWIZZLE)))
 
 
 def accumulator(shape: tuple[int, int]) -> Ref:
