@@ -41,7 +41,7 @@ from coder.config import write_json
 PACKAGES = ("jax", "jax-cuda13-plugin", "nvidia-cuda-nvcc")
 RESULTS = ROOT / "benchmarks" / "results"
 
-TABLE_WIDTH = 130
+TABLE_WIDTH = 140
 """Columns without which the table loses its meaning, as in a log file."""
 
 
@@ -69,9 +69,14 @@ class Task:
 
 def main() -> int:
     """Compiles, prints and writes; returns the exit status."""
-    options = tyro.cli(Options, description=__doc__)
+    options = tyro.cli(Options, prog="python -m benchmarks.aot", description=__doc__)
     if sys.platform != "linux":
         print("error: NVIDIA's compilers, which make aot needs, are for Linux", file=sys.stderr)
+        return 1
+    try:
+        re.compile(options.only)
+    except re.error as error:
+        print(f"error: --only {options.only!r} is no regular expression: {error}", file=sys.stderr)
         return 1
     entries = _entries((candidates if options.candidates else table)(options.only))
     programs = [] if options.candidates else _programs(options.only)
