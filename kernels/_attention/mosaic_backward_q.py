@@ -20,6 +20,7 @@ from jax import Array, lax
 from jax.experimental import pallas as pl
 
 from kernels import tiles, warpgroup
+from kernels._attention import mosaic_keys
 from kernels._attention.fused import Towards
 from kernels._attention.operands import Operands, Spans, Visits, visits
 from kernels.warpgroup import LOG2_E, Ref
@@ -55,33 +56,21 @@ class _Scratch(NamedTuple):
     """With, where there is one, the rotated query; at last what has been summed."""
     d_outs: Ref
     own_ready: Ref
-    keys: list[Ref]
-    keys_ready: Ref
-    keys_free: Ref
-    values: Ref
-    values_ready: Ref
-    values_free: Ref
+    passing: mosaic_keys.Passing
     through: list[Ref]
 
 
 def _scratch(operands: Operands, tile: tiles.Tile) -> _Scratch:
     dtype = operands.q_BNTH.dtype
-    num_computing, stages, columns = tile.num_warps // 4, tile.num_stages, tile.columns
+    num_computing = tile.num_warps // 4
     own = num_computing, tile.rows // num_computing
     parts = [query.shape[-1] for query, _ in operands.pairs()]
-    width = operands.widths[2]
-    free = plgpu.Barrier(num_arrivals=num_computing, num_barriers=stages)
     return _Scratch(
         queries=[warpgroup.matrix((*own, part), dtype) for part in parts],
-        d_outs=warpgroup.matrix((*own, width), dtype),
+        d_outs=warpgroup.matrix((*own, operands.widths[2]), dtype),
         own_ready=plgpu.Barrier(num_arrivals=len(parts) + 1, num_barriers=num_computing),
-        keys=[warpgroup.matrix((stages, columns, part), dtype) for part in parts],
-        keys_ready=plgpu.Barrier(num_arrivals=len(parts), num_barriers=stages),
-        keys_free=free,
-        values=warpgroup.matrix((stages, columns, width), dtype),
-        values_ready=plgpu.Barrier(num_barriers=stages),
-        values_free=free,
-        through=warpgroup.through((*own, columns), dtype),
+        passing=mosaic_keys.passing(operands, tile),
+        through=warpgroup.through((*own, tile.columns), dtype),
     )
 
 
@@ -126,34 +115,15 @@ class _Program:
     def copy(self) -> None:
         """What the copying warpgroup does."""
         operands, _, towards = self.inputs
-        scratch, columns = self.scratch, self.tile.columns
+        scratch = self.scratch
         batch, head = self.head
         owned = [query for query, _ in operands.pairs()] + [towards.d_out_BNTW]
         for i in range(self.tile.num_warps // 4):
             for array, smem in zip(owned, [*scratch.queries, scratch.d_outs], strict=True):
                 own: Ref = array.at[batch, head, self.own(i)]
                 plgpu.copy_gmem_to_smem(own, smem.at[i], scratch.own_ready.at[i])
-        begin, _, _, end = self.visits()
-        key_head = lax.div(head, self.group)
-
-        def fill_keys(step: Array, slot: Array) -> None:
-            at = pl.ds((begin + step) * columns, columns)
-            parts: list[Ref] = [operands.k_BKTH.at[batch, key_head, at]]
-            if operands.k_rope_BTP is not None:
-                parts.append(operands.k_rope_BTP.at[batch, at])
-            for part, smem in zip(parts, scratch.keys, strict=True):
-                plgpu.copy_gmem_to_smem(part, smem.at[slot], scratch.keys_ready.at[slot])
-
-        def fill_values(step: Array, slot: Array) -> None:
-            at = pl.ds((begin + step) * columns, columns)
-            values: Ref = operands.v_BKTW.at[batch, key_head, at]
-            plgpu.copy_gmem_to_smem(values, scratch.values.at[slot], scratch.values_ready.at[slot])
-
-        warpgroup.stream(
-            end - begin,
-            self.tile.num_stages,
-            [(scratch.keys_free, fill_keys), (scratch.values_free, fill_values)],
-        )
+        place = batch, lax.div(head, self.group)
+        mosaic_keys.stream(operands, scratch.passing, place, self.visits(), self.tile)
 
     def compute(self) -> None:
         """What the other warpgroups do."""
@@ -185,7 +155,7 @@ class _Program:
             lax.fori_loop(first - begin, last - begin, step, None)
         plgpu.wgmma_wait(0)
         last = lax.rem(end - begin - 1, self.tile.num_stages)
-        plgpu.barrier_arrive(scratch.keys_free.at[last])
+        plgpu.barrier_arrive(scratch.passing.keys_free.at[last])
         for sum_ref, smem, output in zip(sums, scratch.queries, self.outputs, strict=True):
             result = plgpu.wgmma_accumulator_load(sum_ref) * self.scale
             smem[thread] = result.astype(smem.dtype)
@@ -213,31 +183,31 @@ class _Program:
         shape = self.rows, self.tile.columns
 
         def scores(scores_ref: Ref) -> None:
-            for query, key in zip(scratch.queries, scratch.keys, strict=True):
+            for query, key in zip(scratch.queries, scratch.passing.keys, strict=True):
                 plgpu.wgmma(scores_ref, query.at[thread], key.at[slot].transpose((1, 0)))
             plgpu.wgmma_wait(len(sums))
 
             @pl.when(i > 0)
             def _() -> None:
-                plgpu.barrier_arrive(scratch.keys_free.at[lax.rem(i + stages - 1, stages)])
+                plgpu.barrier_arrive(scratch.passing.keys_free.at[lax.rem(i + stages - 1, stages)])
 
-            plgpu.barrier_wait(scratch.values_ready.at[slot])
+            plgpu.barrier_wait(scratch.passing.values_ready.at[slot])
             pl.run_scoped(partial(gradients, scores_ref), warpgroup.accumulator(shape))
 
         def gradients(scores_ref: Ref, d_weights_ref: Ref) -> None:
-            value = scratch.values.at[slot].transpose((1, 0))
+            value = scratch.passing.values.at[slot].transpose((1, 0))
             plgpu.wgmma(d_weights_ref, scratch.d_outs.at[thread], value)
             scores_TS = plgpu.wgmma_accumulator_load(scores_ref, wait_n=1)
             weights_TS = jnp.exp2(scores_TS * (self.scale * LOG2_E) - logsumexp_TS)
             if masked:
                 weights_TS = jnp.where(self.visible(i), weights_TS, 0.0)
             d_weights_TS = plgpu.wgmma_accumulator_load(d_weights_ref, wait_n=0)
-            plgpu.barrier_arrive(scratch.values_free.at[slot])
+            plgpu.barrier_arrive(scratch.passing.values_free.at[slot])
             d_scores_TS = (weights_TS * (d_weights_TS - mean_TS)).astype(scratch.d_outs.dtype)
-            for sum_ref, key in zip(sums, scratch.keys, strict=True):
+            for sum_ref, key in zip(sums, scratch.passing.keys, strict=True):
                 warpgroup.multiply(sum_ref, d_scores_TS, key.at[slot], scratch.through)
 
-        plgpu.barrier_wait(scratch.keys_ready.at[slot])
+        plgpu.barrier_wait(scratch.passing.keys_ready.at[slot])
         pl.run_scoped(scores, warpgroup.accumulator(shape))
 
     def visible(self, i: Array) -> Array:

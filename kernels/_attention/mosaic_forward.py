@@ -23,6 +23,7 @@ from jax import Array, lax
 from jax.experimental import pallas as pl
 
 from kernels import tiles, warpgroup
+from kernels._attention import mosaic_keys
 from kernels._attention.operands import Operands, Spans, Visits, visits
 from kernels.warpgroup import LOG2_E, Ref
 
@@ -71,32 +72,21 @@ class _Scratch(NamedTuple):
     queries_ready: Ref
     turn: Ref
     """To start products."""
-    keys: list[Ref]
-    keys_ready: Ref
-    keys_free: Ref
-    values: Ref
-    values_ready: Ref
-    values_free: Ref
+    passing: mosaic_keys.Passing
     through: list[Ref]
 
 
 def _scratch(operands: Operands, tile: tiles.Tile) -> _Scratch:
     dtype = operands.q_BNTH.dtype
-    num_computing, stages, columns = tile.num_warps // 4, tile.num_stages, tile.columns
+    num_computing = tile.num_warps // 4
     own = num_computing, tile.rows // num_computing
     parts = [query.shape[-1] for query, _ in operands.pairs()]
-    free = plgpu.Barrier(num_arrivals=num_computing, num_barriers=stages)
     return _Scratch(
         queries=[warpgroup.matrix((*own, part), dtype) for part in parts],
         queries_ready=plgpu.Barrier(num_arrivals=len(parts), num_barriers=num_computing),
         turn=plgpu.Barrier(num_barriers=num_computing),
-        keys=[warpgroup.matrix((stages, columns, part), dtype) for part in parts],
-        keys_ready=plgpu.Barrier(num_arrivals=len(parts), num_barriers=stages),
-        keys_free=free,
-        values=warpgroup.matrix((stages, columns, operands.widths[2]), dtype),
-        values_ready=plgpu.Barrier(num_barriers=stages),
-        values_free=free,
-        through=warpgroup.through((*own, columns), dtype),
+        passing=mosaic_keys.passing(operands, tile),
+        through=warpgroup.through((*own, tile.columns), dtype),
     )
 
 
@@ -147,33 +137,14 @@ class _Program:
     def copy(self) -> None:
         """What the copying warpgroup does."""
         operands, _ = self.inputs
-        scratch, columns = self.scratch, self.tile.columns
+        scratch = self.scratch
         batch, head = self.head
         for i in range(self.num_computing):
             for (query, _), smem in zip(operands.pairs(), scratch.queries, strict=True):
                 own: Ref = query.at[batch, head, self.own(i)]
                 plgpu.copy_gmem_to_smem(own, smem.at[i], scratch.queries_ready.at[i])
-        begin, _, _, end = self.visits
-        key_head = lax.div(head, self.group)
-
-        def fill_keys(step: Array, slot: Array) -> None:
-            at = pl.ds((begin + step) * columns, columns)
-            parts: list[Ref] = [operands.k_BKTH.at[batch, key_head, at]]
-            if operands.k_rope_BTP is not None:
-                parts.append(operands.k_rope_BTP.at[batch, at])
-            for part, smem in zip(parts, scratch.keys, strict=True):
-                plgpu.copy_gmem_to_smem(part, smem.at[slot], scratch.keys_ready.at[slot])
-
-        def fill_values(step: Array, slot: Array) -> None:
-            at = pl.ds((begin + step) * columns, columns)
-            values: Ref = operands.v_BKTW.at[batch, key_head, at]
-            plgpu.copy_gmem_to_smem(values, scratch.values.at[slot], scratch.values_ready.at[slot])
-
-        warpgroup.stream(
-            end - begin,
-            self.tile.num_stages,
-            [(scratch.keys_free, fill_keys), (scratch.values_free, fill_values)],
-        )
+        place = batch, lax.div(head, self.group)
+        mosaic_keys.stream(operands, scratch.passing, place, self.visits, self.tile)
 
     def compute(self) -> None:
         """What the other warpgroups do."""
@@ -210,14 +181,14 @@ class _Program:
         shape = self.rows, self.tile.columns
         self.await_keys(0)
         scores_RC = pl.run_scoped(products, warpgroup.accumulator(shape))
-        plgpu.barrier_arrive(self.scratch.keys_free.at[0])
+        plgpu.barrier_arrive(self.scratch.passing.keys_free.at[0])
         scores_RC = self.masked(scores_RC, 0, before_first=True)
         # More than what is masked, whose weights are thus 0 even where a row sees nothing yet.
         largest_R = _filled(self.rows, 0.5 * _MASKED * self.factor)
         weights_RC, *rest = self.softmax(scores_RC, largest_R, _filled(self.rows, 0.0))
-        weights_RC = lax.optimization_barrier(weights_RC.astype(self.scratch.values.dtype))
+        weights_RC = lax.optimization_barrier(weights_RC.astype(self.scratch.passing.values.dtype))
         self.await_keys(1)
-        out_RW = jnp.zeros((self.rows, self.scratch.values.shape[-1]), jnp.float32)
+        out_RW = jnp.zeros((self.rows, self.scratch.passing.values.shape[-1]), jnp.float32)
         return _State(weights_RC, plgpu.layout_cast(out_RW, plgpu.Layout.WGMMA), *rest)
 
     def step(self, after_last: bool, before_first: bool, i: Array, state: _State) -> _State:
@@ -238,12 +209,12 @@ class _Program:
             plgpu.barrier_wait(scratch.turn.at[thread])
             warpgroup.go_on(out_ref, out_RW, scratch.through)
             self.start_scores(scores_ref, slot)
-            plgpu.barrier_wait(scratch.values_ready.at[slot_before])
-            values: Ref = scratch.values.at[slot_before]
+            plgpu.barrier_wait(scratch.passing.values_ready.at[slot_before])
+            values: Ref = scratch.passing.values.at[slot_before]
             warpgroup.multiply(out_ref, state.weights_RC, values, scratch.through)
             plgpu.barrier_arrive(scratch.turn.at[lax.rem(thread + 1, self.num_computing)])
             scores_RC = plgpu.wgmma_accumulator_load(scores_ref, wait_n=1)
-            plgpu.barrier_arrive(scratch.keys_free.at[slot])
+            plgpu.barrier_arrive(scratch.passing.keys_free.at[slot])
             if after_last:
                 scores_RC = self.masked(scores_RC, i, before_first)
             softmax = self.softmax(scores_RC, state.largest_R, state.total_R)
@@ -252,13 +223,13 @@ class _Program:
             weights_RC, *rest = lax.optimization_barrier(softmax)
             self.await_keys(i + 1)
             out_RW = warpgroup.sum_of(out_ref, out_RW, scratch.through)
-            plgpu.barrier_arrive(scratch.values_free.at[slot_before])
+            plgpu.barrier_arrive(scratch.passing.values_free.at[slot_before])
             # The product read the registers of the last weights until here.
             weights_RC, out_RW = lax.optimization_barrier((weights_RC, out_RW))
             weights_RC = lax.optimization_barrier(weights_RC.astype(state.weights_RC.dtype))
             return _State(weights_RC, out_RW, *rest)
 
-        width = scratch.values.shape[-1]
+        width = scratch.passing.values.shape[-1]
         sums = (warpgroup.accumulator((self.rows, n)) for n in (self.tile.columns, width))
         return pl.run_scoped(products, *sums)
 
@@ -268,16 +239,16 @@ class _Program:
 
         def product(out_ref: Ref) -> Array:
             out_RW = state.out_RW * _across(state.shrink_R, state.out_RW)
-            plgpu.barrier_wait(scratch.values_ready.at[slot])
+            plgpu.barrier_wait(scratch.passing.values_ready.at[slot])
             warpgroup.go_on(out_ref, out_RW, scratch.through)
-            values: Ref = scratch.values.at[slot]
+            values: Ref = scratch.passing.values.at[slot]
             warpgroup.multiply(out_ref, state.weights_RC, values, scratch.through)
             return warpgroup.sum_of(out_ref, out_RW, scratch.through)
 
         out_RW = pl.run_scoped(
-            product, warpgroup.accumulator((self.rows, scratch.values.shape[-1]))
+            product, warpgroup.accumulator((self.rows, scratch.passing.values.shape[-1]))
         )
-        plgpu.barrier_arrive(scratch.values_free.at[slot])
+        plgpu.barrier_arrive(scratch.passing.values_free.at[slot])
         return out_RW
 
     def write(self, state: _State, out_RW: Array) -> None:
@@ -300,12 +271,12 @@ class _Program:
 
         @pl.when(i < self.visits.end - self.visits.begin)
         def _() -> None:
-            plgpu.barrier_wait(self.scratch.keys_ready.at[self.slot(i)])
+            plgpu.barrier_wait(self.scratch.passing.keys_ready.at[self.slot(i)])
 
     def start_scores(self, scores_ref: Ref, slot: Array | int) -> None:
         """Starts the products of queries and keys."""
         thread = lax.axis_index(warpgroup.AXIS)
-        for query, key in zip(self.scratch.queries, self.scratch.keys, strict=True):
+        for query, key in zip(self.scratch.queries, self.scratch.passing.keys, strict=True):
             plgpu.wgmma(scores_ref, query.at[thread], key.at[slot].transpose((1, 0)))
 
     def masked(self, scores_RC: Array, i: Array | int, before_first: bool) -> Array:
