@@ -29,7 +29,7 @@ Ref = Any
 
 _SWIZZLE = 128
 _REGISTERS = 512
-"""Of a lane of each warpgroup that a core can hold, together."""
+"""Of one lane of each of a core's warpgroups, together."""
 _MOST_REGISTERS = 240
 """Of a lane."""
 _COPYING = 24
@@ -86,10 +86,19 @@ def split(num_computing: int, copy: Callable[[], None], compute: Callable[[], No
 
     @pl.when(thread < num_computing)
     def _() -> None:
-        # All that the copying one leaves, in steps of eight.
-        share = (_REGISTERS - _COPYING) // num_computing // 8 * 8
-        plgpu.set_max_registers(min(share, _MOST_REGISTERS), action="increase")
+        plgpu.set_max_registers(registers(num_computing), action="increase")
         compute()
+
+
+def registers(num_computing: int) -> int:
+    """Of a lane of those that compute: what the one that copies leaves.
+
+    Registers come in steps of eight. A program begins with as many for each lane, and who asks for
+    more than that are in all waits for ever.
+    """
+    num_warpgroups = num_computing + 1
+    at_first = _REGISTERS // num_warpgroups // 8 * 8 * num_warpgroups
+    return min((at_first - _COPYING) // num_computing // 8 * 8, _MOST_REGISTERS)
 
 
 def piece(dtype: Any) -> tuple[int, int]:
