@@ -41,10 +41,12 @@ def test_registers_spills_and_warnings_of_each_kernel() -> None:
 
 
 def test_launches_of_triton_kernels() -> None:
-    thunks = """\
-001: kCustomKernel [source       | next=002 (1)] loop_add_fusion grid: [1, 1, 1] threads: [8, 1, 1]  shared_memory: 0 bytes
-002: kCustomKernel [prev=001 (1) | sink        ] decode_split grid: [1, 16, 8] threads: [128, 1, 1]  shared_memory: 56320 bytes
-"""  # noqa: E501
+    thunks = (
+        "001: kCustomKernel [source       | next=002 (1)] loop_add_fusion "
+        "grid: [1, 1, 1] threads: [8, 1, 1]  shared_memory: 0 bytes\n"
+        "002: kCustomKernel [prev=001 (1) | sink        ] decode_split "
+        "grid: [1, 16, 8] threads: [128, 1, 1]  shared_memory: 56320 bytes\n"
+    )
     assert reports.triton_launches(thunks) == {
         "loop_add_fusion": reports.Launch(8, 0),
         "decode_split": reports.Launch(128, 56320),
@@ -52,12 +54,12 @@ def test_launches_of_triton_kernels() -> None:
 
 
 def test_calls_of_pallas_kernels() -> None:
-    hlo = """\
-  %fusion.1 = s32[8]{0} fusion(%length_B.1), metadata={op_name="jit(step)/min"}
-  %pallas_call.5 = f32[8]{0} custom-call(%fusion.1), metadata={op_name="jit(step)/decode/pallas_call"}
-  %part = f32[8]{0} get-tuple-element(%pallas_call.5), metadata={op_name="jit(step)/decode/pallas_call"}
-  %mpmd_map.6 = f32[8]{0} custom-call(%fusion.1), metadata={op_name="jit(step)/mosaic/mpmd_map"}
-"""  # noqa: E501
+    hlo = """
+%fusion.1 = s32[8]{0} fusion(%length_B.1), metadata={op_name="jit(step)/min"}
+%call.5 = f32[8]{0} custom-call(%fusion.1), metadata={op_name="jit(step)/decode/pallas_call"}
+%part = f32[8]{0} get-tuple-element(%call.5), metadata={op_name="jit(step)/decode/pallas_call"}
+%map.6 = f32[8]{0} custom-call(%fusion.1), metadata={op_name="jit(step)/mosaic/mpmd_map"}
+"""
     assert reports.pallas_calls(hlo) == {"decode": 1, "mosaic": 1}
     assert reports.named("decode__12") == reports.named("decode_mosaic_gpu_kernel") == "decode"
 

@@ -269,12 +269,12 @@ def test_shapes_that_do_not_fit_are_refused(change, message):
         "q_rope_BNP": (1, 4, 2),
         "k_rope_BSP": (1, 9, 2),
     }
-    arrays = {
+    arrays: dict[str, Any] = {
         name: None if shape is None else jnp.ones(shape, "int32" if name == "length_B" else None)
         for name, shape in (shapes | change).items()
     }
     with pytest.raises(ValueError, match=message):
-        decode(**arrays)  # pyright: ignore[reportArgumentType]
+        decode(**arrays)
 
 
 def test_types_that_do_not_fit_are_refused():
