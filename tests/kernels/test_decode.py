@@ -19,6 +19,8 @@ from kernels._decode.operands import Operands
 from kernels.decode import decode, implementations
 from tests.kernels.test_target import compiling_for
 
+pytestmark = pytest.mark.usefixtures("compiled_at_once")
+
 FAST = ("xla", "pallas_triton")
 HEADS = {"mha": (2, 2, 0), "gqa 7:1": (14, 2, 0), "mqa": (5, 1, 0), "mla": (20, 1, 16)}
 """N, K and P; with P the keys are the values."""
