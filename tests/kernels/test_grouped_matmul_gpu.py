@@ -21,6 +21,8 @@ from kernels import tiles
 from kernels._grouped_matmul import work
 from kernels._grouped_matmul.choice import OPERATIONS
 
+pytestmark = pytest.mark.usefixtures("compiled_at_once")
+
 
 class Case(NamedTuple):
     """A kernel, and the sizes at which it is tried."""
