@@ -22,7 +22,7 @@ from kernels._bench.matrix import Heads, draw
 
 HEADS = {
     "mha": Heads(2, 2),
-    "gqa_2_to_1": Heads(4, 2),
+    "gqa_7_to_1": Heads(14, 2),
     "mqa": Heads(2, 1),
     "mla_192_128": Heads(2, 2, (128, 64, 128)),
 }

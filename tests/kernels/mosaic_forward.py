@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The forward kernel in Mosaic GPU, interpreted, against the float32 reference.
 
-Run by `test_attention_mosaic`, which says why not by itself.
+Run by `test_mosaic`, which says why not by itself.
 """
 
 from functools import cache, partial
@@ -22,7 +22,7 @@ from kernels.attention import attention
 
 HEADS = {
     "mha": Heads(2, 2),
-    "gqa_2_to_1": Heads(4, 2),
+    "gqa_7_to_1": Heads(14, 2),
     "mqa": Heads(2, 1),
     "mla_192_128": Heads(2, 2, (128, 64, 128)),
 }

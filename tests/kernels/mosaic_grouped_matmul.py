@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Mosaic kernels of the grouped product, interpreted: run by `test_attention_mosaic.py`.
+"""The Mosaic kernels of the grouped product, interpreted: run by `test_mosaic.py`.
 
 The slow ones, with threads enough:
 
