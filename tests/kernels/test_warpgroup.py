@@ -3,7 +3,8 @@
 
 import pytest
 
-from kernels import warpgroup
+from kernels import tiles, warpgroup
+from kernels._bench import sweep
 
 LANES = 128
 REGISTERS = 65536
@@ -17,3 +18,12 @@ def test_a_program_has_the_registers_that_its_warpgroups_ask_for(num_computing, 
     lanes = LANES * (num_computing + 1)
     at_first = REGISTERS // lanes // 8 * 8 * lanes
     assert LANES * (num_computing * most + 24) <= at_first
+
+
+def test_every_tile_has_a_step_in_use_and_one_on_its_way():
+    """With one, what is copied would wait for what is computed, and that for the copy."""
+    keys = [key for key in tiles.table() if key.implementation == "pallas_mosaic"]
+    assert keys
+    for key in keys:
+        for tile in (tiles.table()[key], *sweep.candidates(key)):
+            assert tile.num_stages >= 2, (key, tile)
