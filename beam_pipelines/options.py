@@ -7,6 +7,7 @@ silently change nothing.
 
 import argparse
 import difflib
+import importlib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def beam_options(flags: Sequence[str], workers: int = 1) -> "PipelineOptions":
 
     name = _runner_name(pipeline_options.PipelineOptions(list(flags)))
     if name == "DaskRunner":
-        import apache_beam.runners.dask.dask_runner  # noqa: F401  # declares its options
+        importlib.import_module("apache_beam.runners.dask.dask_runner")  # which declares options
     # Beam's own way of declaring options: a parser that every group of options adds its own to.
     parser = pipeline_options._BeamArgumentParser(
         allow_abbrev=False, exit_on_error=False, add_help=False
